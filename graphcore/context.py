@@ -1,0 +1,176 @@
+"""What a running node is given beside its inputs: progress, cancellation, files, services."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, Self, TypeVar, cast
+
+from graphcore.errors import Cancelled
+from graphcore.files import Files
+from graphcore.settings import Settings
+
+
+class Service(Protocol):
+    """Something shared by all nodes of an engine, made when first asked for (a model store, say)."""
+
+    @classmethod
+    def create(cls, services: Services) -> Self:
+        """Make the one instance of an engine."""
+        ...
+
+
+ServiceT = TypeVar("ServiceT", bound=Service)
+
+
+class Services:
+    """The shared objects of one engine, by class; each is made once, when first asked for."""
+
+    def __init__(self, *, files: Files, settings: Settings) -> None:
+        self.files = files
+        self.settings = settings
+        self._made: dict[type, object] = {}
+        self._lock = threading.RLock()
+
+    def get(self, kind: type[ServiceT]) -> ServiceT:
+        """The engine's instance of `kind`."""
+        made = self._made.get(kind)
+        if made is None:
+            with self._lock:
+                made = self._made.get(kind)
+                if made is None:
+                    made = self._made[kind] = kind.create(self)
+        return cast(ServiceT, made)
+
+    def provide(self, instance: object) -> None:
+        """Use `instance` as the one of its class."""
+        with self._lock:
+            self._made[type(instance)] = instance
+
+    def close(self) -> None:
+        """Close every service that has a `close` method."""
+        with self._lock:
+            for instance in self._made.values():
+                close = getattr(instance, "close", None)
+                if callable(close):
+                    close()
+            self._made.clear()
+
+
+class CancelToken:
+    """Cancels a run from any thread; the first reason given is kept."""
+
+    __slots__ = ("_callbacks", "_lock", "reason")
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self._lock = threading.Lock()
+        self._callbacks: list[Callable[[], None]] = []
+
+    @property
+    def cancelled(self) -> bool:
+        return self.reason is not None
+
+    def cancel(self, reason: str = "cancelled by the caller") -> None:
+        """Ask the run to stop."""
+        with self._lock:
+            if self.reason is not None:
+                return
+            self.reason = reason
+            callbacks = list(self._callbacks)
+        for callback in callbacks:
+            callback()
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once when cancelled (at once if that has happened)."""
+        with self._lock:
+            if self.reason is None:
+                self._callbacks.append(callback)
+                return
+        callback()
+
+    def check(self) -> None:
+        """Raise Cancelled if the run was cancelled."""
+        if self.reason is not None:
+            raise Cancelled(self.reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """An encoded picture of what is being made: its media type ("image/jpeg"), its bytes, its size in pixels."""
+
+    media_type: str
+    data: bytes
+    width: int
+    height: int
+
+
+class ProgressListener(Protocol):
+    """Told of a node's progress."""
+
+    def __call__(self, done: int, total: int, preview: Preview | None) -> None: ...
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Context:
+    """The run, as one node sees it.
+
+    `node_id` is the node's path. `device` and `dtype` are the settings' ("auto" where nobody chose).
+    """
+
+    node_id: str
+    node_type: str
+    run_id: str
+    services: Services
+    token: CancelToken
+    listener: ProgressListener | None = None
+    previews: bool = False
+    shown: list[Mapping[str, object]] = field(default_factory=list)
+    document: object = None
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    facts: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def files(self) -> Files:
+        return self.services.files
+
+    @property
+    def settings(self) -> Settings:
+        return self.services.settings
+
+    @property
+    def device(self) -> str:
+        return self.services.settings.device
+
+    def service(self, kind: type[ServiceT]) -> ServiceT:
+        """The engine's instance of a service class, made when first asked for."""
+        return self.services.get(kind)
+
+    def progress(self, done: int, total: int, preview: Preview | None = None) -> None:
+        """Report progress; raises Cancelled if the run was cancelled."""
+        self.token.check()
+        if self.listener is not None:
+            self.listener(done, total, preview)
+
+    def check_cancelled(self) -> None:
+        """Raise Cancelled if the run was cancelled."""
+        self.token.check()
+
+    def show(self, kind: str, item: Mapping[str, object]) -> None:
+        """Show something to whoever watches the run ("images": a saved file, "text": a line).
+
+        What is shown is kept with the node's result, so that it is shown again when the result is reused.
+        """
+        self.shown.append({"kind": kind, **item})
+
+    def note(self, **facts: object) -> None:
+        """Put facts about how the result was made (a file's digest, a dtype) into the run's record."""
+        self.facts.update(facts)
+
+
+def detached_context(**settings: object) -> Context:
+    """A context outside any run, for calling a node as a function in tests and scripts."""
+    made = Settings(**settings)  # type: ignore[arg-type]
+    services = Services(files=Files.from_settings(made), settings=made)
+    return Context(node_id="node", node_type="", run_id="detached", services=services, token=CancelToken())

@@ -1,0 +1,109 @@
+"""The node types that are known: an object, handed around. There is no global one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from graphcore.errors import DeclarationError
+from graphcore.node import spec_of
+from graphcore.spec import NodeSpec
+
+ENTRY_POINT_GROUP: Final = "graphcore.nodes"
+
+
+class Registry:
+    """Node types by name and alias, and the model folders that packs bring along."""
+
+    def __init__(self, nodes: Iterable[Callable[..., object]] = ()) -> None:
+        self._specs: dict[str, NodeSpec] = {}
+        self._aliases: dict[str, str] = {}
+        self.folders: dict[str, tuple[Path, ...]] = {}
+        for function in nodes:
+            self.add(function)
+
+    @classmethod
+    def installed(cls, *, allow: Iterable[str] | None = None) -> Registry:
+        """All node packs installed here, found by the entry-point group `graphcore.nodes`.
+
+        `allow` limits them to these distributions' names. An entry point is a module with nodes in it, or a
+        callable that is given the registry.
+        """
+        registry = cls()
+        allowed = None if allow is None else set(allow)
+        for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
+            if allowed is not None and (entry.dist is None or entry.dist.name not in allowed):
+                continue
+            pack = entry.load()
+            if isinstance(pack, ModuleType):
+                registry.add_module(pack)
+            else:
+                pack(registry)
+        return registry
+
+    def add(self, function: Callable[..., object]) -> None:
+        """Add a function declared with `@node`; raises DeclarationError if it is none, or its name is taken."""
+        spec = spec_of(function)
+        if spec is None:
+            raise DeclarationError(f"{function!r} is no node; decorate it with @node.")
+        self.add_spec(spec)
+
+    def add_spec(self, spec: NodeSpec) -> None:
+        """Add a node type; raises DeclarationError if a name of it is taken."""
+        for name in (spec.name, *spec.aliases):
+            holder = self.get(name)
+            if holder is not None and holder.source != spec.source:
+                raise DeclarationError(
+                    f"{spec.source}: the node name '{name}' is taken by {holder.source}; choose another.",
+                    location=spec.source,
+                )
+        self._specs[spec.name] = spec
+        for alias in spec.aliases:
+            self._aliases[alias] = spec.name
+
+    def add_module(self, module: ModuleType) -> None:
+        """Add every node that a module defines."""
+        for value in list(vars(module).values()):
+            spec = spec_of(value)
+            if spec is not None and spec.module == module.__name__:
+                self.add_spec(spec)
+
+    def add_folder(self, kind: str, folder: Path) -> None:
+        """Add a folder of model files that comes with a pack."""
+        self.folders[kind] = (*self.folders.get(kind, ()), folder)
+
+    def get(self, name: str) -> NodeSpec | None:
+        """The node type of this name or alias, or None."""
+        found = self._specs.get(name)
+        if found is None:
+            alias = self._aliases.get(name)
+            found = self._specs.get(alias) if alias is not None else None
+        return found
+
+    def nearest(self, name: str) -> str | None:
+        """The known name or alias closest to an unknown one."""
+        known = [*self._specs, *self._aliases]
+        found = get_close_matches(name, known, n=1, cutoff=0.6)
+        if not found:
+            lowered = {entry.lower(): entry for entry in known}
+            found = [lowered[match] for match in get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)]
+        return found[0] if found else None
+
+    def __contains__(self, name: str) -> bool:
+        return self.get(name) is not None
+
+    def __iter__(self) -> Iterator[NodeSpec]:
+        return iter(sorted(self._specs.values(), key=lambda spec: spec.name))
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+    def comfy_names(self) -> dict[str, NodeSpec]:
+        """Every name a ComfyUI client may use, aliases included, with its node type."""
+        names = {spec.name: spec for spec in self}
+        names.update((alias, self._specs[name]) for alias, name in self._aliases.items())
+        return dict(sorted(names.items()))

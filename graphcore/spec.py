@@ -1,0 +1,111 @@
+"""What the engine knows of a node type: its inputs, its outputs, how it is run, keyed and cached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from graphcore.sockets import SocketType
+from graphcore.widgets import FileChoice, Range, Seed, Shown, Text, Toggle
+
+MISSING: Final = object()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSpec:
+    """One input of a node.
+
+    `default` is MISSING for a required input. `choices` lists the values of a combo; `file` names the folder
+    that the choices come from instead. `gather` inputs take a list; `lazy` ones are computed on demand;
+    `raw_link` ones are handed over as links.
+    """
+
+    name: str
+    type: SocketType
+    default: object = MISSING
+    choices: tuple[object, ...] | None = None
+    range: Range | None = None
+    text: Text | None = None
+    file: FileChoice | None = None
+    seed: Seed | None = None
+    toggle: Toggle | None = None
+    shown: Shown = Shown()
+    secret: bool = False
+    gather: bool = False
+    lazy: bool = False
+    raw_link: bool = False
+    optional: bool = False
+    options: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def required(self) -> bool:
+        return self.default is MISSING and not self.optional
+
+    @property
+    def is_widget(self) -> bool:
+        """True if the input can hold a plain value."""
+        if self.shown.force_input:
+            return False
+        return self.type.name in ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO") or self.choices is not None
+
+    @property
+    def comfy_type(self) -> str:
+        """The type's name as ComfyUI writes it."""
+        return "COMBO" if self.choices is not None or self.file is not None else self.type.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputSpec:
+    """One output of a node; `each` if it fans out."""
+
+    name: str
+    type: SocketType
+    each: bool = False
+    tooltip: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSpec:
+    """What the engine knows of a node type.
+
+    `function` takes the inputs by name. `fingerprint`, called with the inputs that it names (and `files`), returns
+    text that enters the key. `uncacheable` is the reason why results may not be reused, or None.
+    `keyed_by_id` puts the node's id into its key. `check`, called with the plain values that it names, returns
+    a sentence about what is wrong with them, or None. `comfy_options` is extra data for ComfyUI clients.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    inputs: tuple[InputSpec, ...]
+    outputs: tuple[OutputSpec, ...]
+    category: str = ""
+    title: str = ""
+    description: str = ""
+    aliases: tuple[str, ...] = ()
+    version: int = 1
+    output: bool = False
+    uncacheable: str | None = None
+    fingerprint: Callable[..., str] | None = None
+    check: Callable[..., str | None] | None = None
+    thread: bool = False
+    is_async: bool = False
+    lane: str = "device"
+    context_name: str | None = None
+    open_inputs: InputSpec | None = None
+    keyed_by_id: bool = False
+    deprecated: bool = False
+    experimental: bool = False
+    single_output: bool = True
+    module: str = ""
+    source: str = ""
+    by_name: Mapping[str, InputSpec] = field(default_factory=dict, repr=False, compare=False)
+    output_index: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_name", {spec.name: spec for spec in self.inputs})
+        object.__setattr__(self, "output_index", {spec.name: i for i, spec in enumerate(self.outputs)})
+
+    def input(self, name: str) -> InputSpec | None:
+        """The input called `name`, or the open-ended one that takes any name, or None."""
+        return self.by_name.get(name) or self.open_inputs
