@@ -1,0 +1,115 @@
+"""What sets one family of models apart: how it is recognised, where its parts stand, how it is sampled.
+
+A family is data plus two functions; adding one means adding a file beside this and a line in `__init__`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from nodes.diffusion.layouts.unet import Shapes
+from nodes.diffusion.network import LatentFormat
+from nodes.diffusion.parameterization import (
+    DiscreteDiffusion,
+    Parameterization,
+    Prediction,
+    RectifiedFlow,
+    linear_betas,
+)
+
+PartKind = Literal["unet", "mmdit", "vae", "clip", "t5"]
+Layout = Literal["original", "transformers", "openclip"]
+ConditioningRule = Literal["text", "text+size", "text+score", "text+pooled"]
+"""What a network takes beside the text: nothing; SDXL's six sizes; the refiner's five; SD3's pooled vector."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartPlace:
+    """Where a part stands in a single file: the prefixes it may have there, and its layout."""
+
+    name: str
+    kind: PartKind
+    prefixes: tuple[str, ...]
+    layout: Layout = "original"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tower:
+    """One text encoder of a family, and how its output is used.
+
+    `layer` is the hidden layer taken where nobody chooses (-1 the last, -2 the one before); `final_norm` says
+    whether the last norm follows. `pads_with_end`: chunks are filled with the end token, else with token 0.
+    """
+
+    part: str
+    folder: str
+    layer: int = -1
+    final_norm: bool = True
+    pads_with_end: bool = True
+    activation: str = "quick_gelu"
+    pooled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What a family is recognised by: all shapes of a file, and those of its network without their prefix."""
+
+    shapes: Shapes
+    network: Shapes
+
+    def has_prefix(self, prefix: str) -> bool:
+        """True if any tensor's name starts so."""
+        return any(name.startswith(prefix) for name in self.shapes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """A family of diffusion models.
+
+    `recognises` is asked in order of `FAMILIES`; `parameterization` is given the scheduler's configuration
+    (diffusers' terms) that a file brought along or that its heuristics found.
+    """
+
+    name: str
+    title: str
+    towers: tuple[Tower, ...]
+    places: tuple[PartPlace, ...]
+    latent: LatentFormat
+    conditioning: ConditioningRule
+    recognises: Callable[[Evidence], bool]
+    parameterization: Callable[[Mapping[str, Any]], Parameterization]
+    network: PartKind = "unet"
+
+    def tower(self, part: str) -> Tower:
+        """The tower whose weights are the part of that name."""
+        return next(tower for tower in self.towers if tower.part == part)
+
+
+def diffusion(scheduler: Mapping[str, Any]) -> Parameterization:
+    """Discrete diffusion as `scheduler` configures it; Stable Diffusion's betas and epsilon where it is silent."""
+    steps = int(scheduler.get("num_train_timesteps", 1000))
+    start, end = float(scheduler.get("beta_start", 0.00085)), float(scheduler.get("beta_end", 0.012))
+    betas = linear_betas(timesteps=steps, start=start, end=end)
+    if scheduler.get("beta_schedule", "scaled_linear") == "linear":
+        betas = torch.linspace(start, end, steps, dtype=torch.float64)
+    predictions: dict[object, Prediction] = {
+        "v_prediction": "v_prediction",
+        "v": "v_prediction",
+        "sample": "sample",
+    }
+    return DiscreteDiffusion(
+        betas=betas,
+        prediction=predictions.get(scheduler.get("prediction_type"), "epsilon"),
+        zero_snr=bool(scheduler.get("rescale_betas_zero_snr", False)),
+    )
+
+
+def flow(scheduler: Mapping[str, Any]) -> Parameterization:
+    """Rectified flow as `scheduler` configures it; SD3's shift of 3 where it is silent."""
+    return RectifiedFlow(
+        shift=float(scheduler.get("shift", 3.0)), timesteps=int(scheduler.get("num_train_timesteps", 1000))
+    )

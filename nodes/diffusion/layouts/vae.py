@@ -1,0 +1,77 @@
+"""The autoencoder of latent diffusion (AutoencoderKL): original layout, and configuration from shapes.
+
+In files the decoder's levels are numbered from the output, and attention weights are 1x1 convolutions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from nodes.diffusion.layouts.rules import LINEAR, Rule, rename
+from nodes.diffusion.layouts.unet import Shapes
+
+ATTENTION = {"to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
+
+
+def rules(config: Mapping[str, Any], targets: Iterable[str]) -> tuple[Rule, ...]:
+    """Rules between an AutoencoderKL with `config` and the original layout."""
+    names = modules(config)
+    attention = {
+        original: LINEAR
+        for target, original in names.items()
+        if ".to_" in target and ".attentions." in target
+    }
+    return rename(targets, names, attention)
+
+
+def modules(config: Mapping[str, Any]) -> dict[str, str]:
+    """The original name of each module, by its name in diffusers."""
+    names: dict[str, str] = {}
+    levels = len(config["block_out_channels"])
+    layers = int(config.get("layers_per_block", 1))
+    for side in ("encoder", "decoder"):
+        names[f"{side}.conv_norm_out"] = f"{side}.norm_out"
+        names[f"{side}.mid_block.attentions.0.group_norm"] = f"{side}.mid.attn_1.norm"
+        for target, original in ATTENTION.items():
+            names[f"{side}.mid_block.attentions.0.{target}"] = f"{side}.mid.attn_1.{original}"
+        for index in (0, 1):
+            names[f"{side}.mid_block.resnets.{index}"] = f"{side}.mid.block_{index + 1}"
+    for level in range(levels):
+        names[f"encoder.down_blocks.{level}.downsamplers.0.conv"] = f"encoder.down.{level}.downsample.conv"
+        other = levels - 1 - level
+        names[f"decoder.up_blocks.{level}.upsamplers.0.conv"] = f"decoder.up.{other}.upsample.conv"
+        for layer in range(layers + 1):
+            names |= _resnet(
+                f"encoder.down_blocks.{level}.resnets.{layer}", f"encoder.down.{level}.block.{layer}"
+            )
+            names |= _resnet(
+                f"decoder.up_blocks.{level}.resnets.{layer}", f"decoder.up.{other}.block.{layer}"
+            )
+    return names
+
+
+def _resnet(target: str, original: str) -> dict[str, str]:
+    return {target: original, f"{target}.conv_shortcut": f"{original}.nin_shortcut"}
+
+
+def config_from(shapes: Shapes) -> dict[str, Any]:
+    """The configuration that `shapes` (names without prefix, original layout) have, in diffusers' terms."""
+    widths: list[int] = []
+    while (shape := shapes.get(f"encoder.down.{len(widths)}.block.0.conv2.weight")) is not None:
+        widths.append(shape[0])
+    layers = 0
+    while f"encoder.down.0.block.{layers}.conv1.weight" in shapes:
+        layers += 1
+    return {
+        "in_channels": shapes["encoder.conv_in.weight"][1],
+        "out_channels": shapes["decoder.conv_out.weight"][0],
+        "latent_channels": shapes["decoder.conv_in.weight"][1],
+        "block_out_channels": widths,
+        "layers_per_block": layers,
+        "down_block_types": ["DownEncoderBlock2D"] * len(widths),
+        "up_block_types": ["UpDecoderBlock2D"] * len(widths),
+        "mid_block_add_attention": "encoder.mid.attn_1.q.weight" in shapes,
+        "use_quant_conv": "quant_conv.weight" in shapes,
+        "use_post_quant_conv": "post_quant_conv.weight" in shapes,
+    }

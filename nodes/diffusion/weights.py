@@ -1,0 +1,170 @@
+"""From a part of a file to a network that computes: built without memory, filled from the memory map.
+
+The network is made on the meta device and its parameters become views of the mapped file: no copy, no cast.
+Copies are made only when it must compute in another dtype or on another device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from graphcore.errors import ModelFileError
+from nodes.diffusion.checkpoint import Part
+from nodes.diffusion.layouts import clip, unet, vae
+from nodes.diffusion.layouts.rules import Rule, target_shape, to_target
+from nodes.diffusion.safetensors_header import Header
+
+IGNORED = frozenset({"position_ids", "logit_scale", "attn_mask", "num_updates", "decay"})
+IGNORED_HEADS = frozenset({"loss", "model_ema"})
+SHOWN = 3
+
+
+def load(part: Part) -> nn.Module:
+    """The part as a network in evaluation mode on the CPU, in the file's own dtypes, sharing the file's pages.
+
+    Raises ModelFileError that names tensors which are missing, left over, or of another shape than configured.
+    """
+    module = build(part)
+    wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    rules = rules_for(part, wanted)
+    check(part, rules, wanted)
+    module.load_state_dict(tensors(part, rules), assign=True)
+    _fill_buffers(module)
+    return module.requires_grad_(False).eval()
+
+
+def build(part: Part) -> nn.Module:
+    """The part's network on the meta device: shapes without memory."""
+    try:
+        with torch.device("meta"):
+            return _construct(part.kind, part.config)
+    except ModelFileError:
+        raise
+    except Exception as error:
+        raise ModelFileError(
+            f"No network can be built from the configuration of '{part.name}' in {part.path.name}: {error}. Give the "
+            f"right one in {part.path.name}.json.",
+            code="model-file-config",
+            location=str(part.path),
+        ) from error
+
+
+def rules_for(part: Part, targets: Iterable[str]) -> tuple[Rule, ...]:
+    """How the network's tensors, by name, are made of the file's."""
+    if part.kind == "clip":
+        if part.layout == "openclip":
+            return clip.openclip_rules(targets)
+        names = set(part.names())
+        return clip.transformers_rules(targets, clip.text_prefix(dict.fromkeys(names, ())) or "")
+    if part.layout == "diffusers":
+        return tuple(Rule(target, target) for target in targets)
+    if part.kind == "unet":
+        return unet.rules(part.config, targets)
+    if part.kind == "vae":
+        return vae.rules(part.config, targets)
+    return tuple(Rule(target, target) for target in targets)
+
+
+def check(part: Part, rules: Iterable[Rule], wanted: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise ModelFileError unless the file holds exactly the tensors that the network wants."""
+    missing: list[str] = []
+    wrong: list[str] = []
+    used: set[str] = set()
+    for rule in rules:
+        found = part.find(rule.original)
+        used.add(rule.original)
+        if found is None:
+            missing.append(part.prefix + rule.original)
+        elif target_shape(found[2].shape, rule.form) != wanted[rule.target]:
+            wrong.append(
+                f"{part.prefix}{rule.original} is {list(found[2].shape)}, not {list(wanted[rule.target])}"
+            )
+    heads = {name.partition(".")[0] for name in used}
+    left = [] if part.ema else [name for name in part.names() if name not in used and _matters(name, heads)]
+    for what, names in (
+        ("is missing", missing),
+        ("has the wrong shape", wrong),
+        ("belongs to no layer", left),
+    ):
+        if names:
+            _refuse(part, what, names)
+
+
+def tensors(part: Part, rules: Iterable[Rule]) -> dict[str, Tensor]:
+    """The network's state dict as views of the mapped files."""
+    mapped: dict[Path, dict[str, Tensor]] = {}
+    state: dict[str, Tensor] = {}
+    wanted: dict[Path, list[tuple[Rule, str]]] = {}
+    for rule in rules:
+        found = part.find(rule.original)
+        if found is not None:
+            wanted.setdefault(found[0].path, []).append((rule, found[1]))
+    for path, names in wanted.items():
+        mapped[path] = _map(path, {name for _, name in names})
+        for rule, name in names:
+            state[rule.target] = to_target(mapped[path][name], rule.form)
+    return state
+
+
+def read_tensor(header: Header, name: str) -> Tensor:
+    """One tensor of a file, mapped."""
+    return _map(header.path, {name})[name]
+
+
+def _map(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(
+            f"The model file {path.name} cannot be read ({error}); get the file again.",
+            code="model-file-damaged",
+            location=str(path),
+        ) from error
+
+
+def _construct(kind: str, config: Mapping[str, Any]) -> nn.Module:
+    if kind == "clip":
+        from nodes.diffusion.clip_text import ClipText
+
+        return ClipText(config)
+    import diffusers
+
+    classes: dict[str, Any] = {
+        "unet": diffusers.UNet2DConditionModel,
+        "vae": diffusers.AutoencoderKL,
+        "mmdit": diffusers.SD3Transformer2DModel,
+    }
+    network = classes[kind]
+    known = network.__init__.__wrapped__.__code__.co_varnames
+    module: nn.Module = network(**{key: value for key, value in config.items() if key in known})
+    return module
+
+
+def _fill_buffers(module: nn.Module) -> None:
+    for name, buffer in module.named_buffers():
+        if buffer.is_meta and name.endswith("position_ids"):
+            owner = module.get_submodule(name.rpartition(".")[0])
+            owner.register_buffer("position_ids", torch.arange(buffer.shape[-1])[None], persistent=False)
+
+
+def _matters(name: str, heads: set[str]) -> bool:
+    head, _, _ = name.partition(".")
+    return head in heads and head not in IGNORED_HEADS and name.rpartition(".")[2] not in IGNORED
+
+
+def _refuse(part: Part, what: str, names: list[str]) -> None:
+    first = ", ".join(names[:SHOWN])
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    raise ModelFileError(
+        f"'{part.name}' in {part.path.name} does not fit its configuration: {first}{more} {what}; the file is damaged, "
+        f"or its configuration needs to be given in {part.path.name}.json.",
+        code="model-file-mismatch",
+        location=str(part.path),
+    )
