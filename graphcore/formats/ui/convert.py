@@ -1,0 +1,230 @@
+"""A UI graph as the API prompt that the official editor would send for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from random import Random
+
+from graphcore.errors import DocumentError, Problem, ValidationError
+from graphcore.formats.ui.definitions import Definitions
+from graphcore.formats.ui.graph import UiGraph
+from graphcore.formats.ui.links import Constant, Source, resolve
+from graphcore.formats.ui.litegraph import Limits
+from graphcore.formats.ui.placement import PlacedNode, Scope, place
+from graphcore.formats.ui.substitution import choose_dynamically, fill_file_name
+from graphcore.formats.ui.virtual import PRIMITIVE, REROUTES, is_group_node, is_virtual
+from graphcore.formats.ui.widgets import ABSENT
+
+PATTERN_WIDGET = "filename_prefix"
+ALIAS_PROPERTY = "Node name for S&R"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingClass:
+    """A node class without a definition, the nodes that need it, and the pack that the file names for it."""
+
+    class_type: str
+    nodes: tuple[str, ...]
+    pack: str | None = None
+    version: str | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """The record as plain JSON."""
+        return {
+            "class_type": self.class_type,
+            "nodes": list(self.nodes),
+            "pack": self.pack,
+            "version": self.version,
+        }
+
+
+def to_api_prompt(
+    graph: UiGraph,
+    definitions: Definitions,
+    *,
+    seed: int | None = None,
+    now: datetime | None = None,
+    limits: Limits | None = None,
+) -> dict[str, dict[str, object]]:
+    """The prompt that the editor would send, node for node and value for value.
+
+    `seed` fixes the draws of dynamic prompts, `now` the date in file names.
+    Raises ValidationError (one `missing-node-class` problem per class) and DocumentError
+    (`legacy-group-node`, and what placement and links raise).
+    """
+    root = place(graph, definitions, limits or Limits())
+    written = [placed for placed in root.walk() if _is_written(placed)]
+    missing = _missing(written)
+    if missing:
+        raise ValidationError(_missing_problem(entry, written) for entry in missing)
+    _apply_primitives(root)
+    writer = _Writer(root=root, random=Random(seed), now=now or datetime.now())
+    prompt = {placed.path: writer.entry(placed) for placed in written}
+    _delete_dead_links(prompt)
+    return dict(sorted(prompt.items(), key=_editor_order))
+
+
+def missing_classes(
+    graph: UiGraph, definitions: Definitions, *, limits: Limits | None = None
+) -> tuple[MissingClass, ...]:
+    """Every class that conversion needs and `definitions` lacks, each once, in the order of the file."""
+    root = place(graph, definitions, limits or Limits())
+    return _missing([placed for placed in root.walk() if _is_written(placed)])
+
+
+def _is_written(placed: PlacedNode) -> bool:
+    if not placed.active or placed.subgraph is not None or is_virtual(placed.node.type):
+        return False
+    if is_group_node(placed.node.type):
+        raise DocumentError(
+            f"Node {placed.path} is a legacy group node ({placed.node.type}); open the file in a current editor, "
+            "which turns it into a subgraph, and save it again.",
+            code="legacy-group-node",
+            pointer=placed.node.pointer,
+        )
+    return True
+
+
+def _missing(written: list[PlacedNode]) -> tuple[MissingClass, ...]:
+    lacking: dict[str, list[PlacedNode]] = {}
+    for placed in written:
+        if placed.definition is None:
+            lacking.setdefault(placed.node.type, []).append(placed)
+    return tuple(
+        MissingClass(
+            class_type=class_type,
+            nodes=tuple(placed.path for placed in users),
+            pack=_first_text(users, "cnr_id", "aux_id"),
+            version=_first_text(users, "ver"),
+        )
+        for class_type, users in lacking.items()
+    )
+
+
+def _first_text(users: list[PlacedNode], *names: str) -> str | None:
+    for name in names:
+        for placed in users:
+            value = placed.node.properties.get(name)
+            if isinstance(value, str) and value:
+                return value
+    return None
+
+
+def _missing_problem(missing: MissingClass, written: list[PlacedNode]) -> Problem:
+    first = next(placed for placed in written if placed.path == missing.nodes[0])
+    version = f" {missing.version}" if missing.version else ""
+    pack = f"; the file names the pack {missing.pack}{version}" if missing.pack else ""
+    return Problem(
+        code="missing-node-class",
+        message=f"The node class {missing.class_type} is not known{pack}.",
+        node=first.path,
+        pointer=first.node.pointer,
+        got=missing.class_type,
+    )
+
+
+def _apply_primitives(scope: Scope) -> None:
+    """Give the first value of every primitive node to the widgets that it is linked to."""
+    targets: dict[str, list[tuple[PlacedNode, int]]] = {}
+    for placed in scope.nodes.values():
+        for index, slot in enumerate(placed.slots):
+            link = scope.graph.links.get(slot.link) if slot.link is not None else None
+            if link is not None:
+                targets.setdefault(link.origin, []).append((placed, index))
+    for placed in scope.nodes.values():
+        if placed.node.type == PRIMITIVE and placed.node.values:
+            _hand_down(placed, placed.node.values[0], targets, {placed.path})
+        if placed.inside is not None:
+            _apply_primitives(placed.inside)
+
+
+def _hand_down(
+    origin: PlacedNode,
+    value: object,
+    targets: Mapping[str, list[tuple[PlacedNode, int]]],
+    seen: set[str],
+) -> None:
+    waiting = [origin]
+    while waiting:
+        for placed, index in targets.get(waiting.pop().node.id, ()):
+            slot = placed.slots[index]
+            name = slot.widget or slot.name
+            if placed.node.type in REROUTES:
+                if placed.path not in seen:
+                    seen.add(placed.path)
+                    waiting.append(placed)
+            elif name in placed.widgets:
+                placed.widgets[name] = placed.widgets[name].holding(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Writer:
+    root: Scope
+    random: Random
+    now: datetime
+
+    def entry(self, placed: PlacedNode) -> dict[str, object]:
+        """One node of the prompt: its widget values first, then its links, which win."""
+        inputs = {
+            widget.name: _constant(self.text(widget.name, widget.value, placed))
+            for widget in placed.widgets.values()
+            if widget.value is not ABSENT
+        }
+        for index, slot in enumerate(placed.slots):
+            source = resolve(placed, index)
+            if isinstance(source, Source):
+                inputs[slot.name] = [source.node, source.slot]
+            elif isinstance(source, Constant) and source.value is not ABSENT:
+                inputs[slot.name] = _constant(source.value)
+        definition = placed.definition
+        title = placed.node.title or (definition.display_name if definition else placed.node.type)
+        return {"inputs": inputs, "class_type": placed.node.type, "_meta": {"title": title}}
+
+    def text(self, name: str, value: object, placed: PlacedNode) -> object:
+        """The value after the editor's own rewriting of texts."""
+        if not isinstance(value, str):
+            return value
+        spec = placed.widgets[name].spec
+        if spec is not None and spec.flag("dynamicPrompts"):
+            return choose_dynamically(value, self.random)
+        if name == PATTERN_WIDGET and placed.definition is not None and "%" in value:
+            return fill_file_name(value, self.now, self.widget_of)
+        return value
+
+    def widget_of(self, node_name: str, widget_name: str) -> object:
+        """The value of a widget of the node with this alias, else with this title; None when there is none."""
+        nodes = list(self.root.walk())
+        found = [placed for placed in nodes if placed.node.properties.get(ALIAS_PROPERTY) == node_name]
+        found = found or [placed for placed in nodes if _title(placed) == node_name]
+        widget = found[0].widgets.get(widget_name) if found else None
+        if widget is None:
+            return None
+        return "" if widget.value is None or widget.value is ABSENT else widget.value
+
+
+def _title(placed: PlacedNode) -> str:
+    if placed.node.title or placed.definition is None:
+        return placed.node.title or placed.node.type
+    return placed.definition.display_name
+
+
+def _constant(value: object) -> object:
+    return {"__value__": value} if isinstance(value, list) else value
+
+
+def _delete_dead_links(prompt: Mapping[str, dict[str, object]]) -> None:
+    for entry in prompt.values():
+        inputs = entry["inputs"]
+        if isinstance(inputs, dict):
+            for name, value in list(inputs.items()):
+                if isinstance(value, list) and value[0] not in prompt:
+                    del inputs[name]
+
+
+def _editor_order(item: tuple[str, object]) -> tuple[bool, int, str]:
+    """Plain numbers first and ascending, as in the editor's own JSON; the rest keep the order of the file."""
+    path = item[0]
+    numeric = path.isascii() and path.isdecimal() and len(path) < 10
+    return (not numeric, int(path) if numeric else 0, "")

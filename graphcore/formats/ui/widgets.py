@@ -1,0 +1,189 @@
+"""Which widgets a node has and which values the file holds for them.
+
+`widgets_values` has one place per widget, in the order of the class's inputs, plus places that never reach the
+prompt: the control after a seed, the filter after a controlled combo, and the upload buttons after the required
+inputs. The places are counted, not recognised, because old files hold booleans where new ones hold text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from graphcore.formats.ui.definitions import COMBO, DYNAMIC_COMBO, InputDefinition, NodeDefinition
+from graphcore.formats.ui.graph import UiNode
+
+WIDGET_TYPES = frozenset(
+    {
+        "INT",
+        "FLOAT",
+        "STRING",
+        "BOOLEAN",
+        COMBO,
+        DYNAMIC_COMBO,
+        "MARKDOWN",
+        "TEXTAREA",
+        "COLOR",
+        "COLORS",
+        "CURVE",
+        "RANGE",
+        "BOUNDING_BOX",
+        "BOUNDING_BOXES",
+        "CHART",
+        "GALLERIA",
+        "PAINTER",
+        "COMPOSITOR",
+        "IMAGECOMPARE",
+        "IMAGEUPLOAD",
+        "AUDIO_UI",
+        "AUDIOUPLOAD",
+        "AUDIO_RECORD",
+        "WEBCAM",
+        "LOAD_3D",
+        "LOAD_3D_ADVANCED",
+        "PREVIEW_3D",
+        "VIDEO_EDIT",
+    }
+)
+SEED_NAMES = frozenset({"seed", "noise_seed"})
+UPLOAD_SETTINGS = ("image_upload", "animated_image_upload", "video_upload", "mesh_upload", "file_upload")
+SAMPLER_CLASSES = frozenset({"KSampler", "KSamplerAdvanced"})
+OLD_SAMPLER_PREFIX = "sample_"
+EMPTY_VALUES: Mapping[str, object] = {"INT": 0, "FLOAT": 0, "STRING": "", "BOOLEAN": False}
+
+
+class Absent:
+    """The type of ABSENT: a widget for which there is no value at all."""
+
+    __slots__ = ()
+
+
+ABSENT = Absent()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Widget:
+    """A widget and its value as the prompt would hold it; `spec` is None for widgets only the file knows."""
+
+    name: str
+    value: object
+    spec: InputDefinition | None = None
+
+    def holding(self, value: object) -> Widget:
+        """The same widget with another value."""
+        return Widget(name=self.name, value=value, spec=self.spec)
+
+
+def is_widget(spec: InputDefinition) -> bool:
+    """Whether the editor shows this input as a widget rather than a plain socket."""
+    return spec.widget_type in WIDGET_TYPES and not spec.flag("forceInput")
+
+
+def default_value(spec: InputDefinition) -> object:
+    """What the widget holds when the file says nothing; ABSENT for a combo without options."""
+    if "default" in spec.settings:
+        return spec.settings["default"]
+    if spec.choices:
+        return spec.choices[0]
+    if spec.dynamic:
+        return spec.dynamic[0].key
+    return EMPTY_VALUES.get(spec.widget_type, ABSENT)
+
+
+def read_widgets(definition: NodeDefinition, node: UiNode) -> dict[str, Widget]:
+    """The widgets of `node` by name, in the order of the class, each with its value."""
+    widgets: dict[str, Widget] = {}
+    saved = _SavedValues(definition, node)
+    required = [spec for spec in definition.inputs if spec.required]
+    optional = [spec for spec in definition.inputs if not spec.required]
+    for widget in _walk(required, "", saved):
+        widgets[widget.name] = widget
+    saved.skip(_upload_places(required))
+    for widget in _walk(optional, "", saved):
+        widgets[widget.name] = widget
+    if definition.name in SAMPLER_CLASSES:
+        _drop_sampler_prefix(widgets)
+    return widgets
+
+
+class _SavedValues:
+    """Hands out the saved values of one node, by name where the file names them, else by position."""
+
+    __slots__ = ("_named", "_place", "_values")
+
+    def __init__(self, definition: NodeDefinition, node: UiNode) -> None:
+        self._named = node.named_values or {}
+        self._values = _without_socket_places(definition, node.values or ())
+        self._place = 0
+
+    def take(self, name: str) -> object:
+        """The value for the next widget, or ABSENT."""
+        place = self._place
+        self._place += 1
+        if name in self._named:
+            return self._named[name]
+        return self._values[place] if place < len(self._values) else ABSENT
+
+    def skip(self, places: int) -> None:
+        """Pass over places that belong to no input."""
+        self._place += places
+
+
+def _walk(specs: Iterable[InputDefinition], prefix: str, saved: _SavedValues) -> Iterator[Widget]:
+    for spec in specs:
+        if not is_widget(spec):
+            continue
+        name = prefix + spec.name
+        value = _settled(spec, saved.take(name))
+        yield Widget(name=name, value=value, spec=spec)
+        saved.skip(_control_places(spec))
+        for option in spec.dynamic:
+            if option.key == value:
+                yield from _walk(option.inputs, f"{name}.", saved)
+                break
+
+
+def _settled(spec: InputDefinition, value: object) -> object:
+    if value is ABSENT:
+        return default_value(spec)
+    if value is None and spec.choices:
+        return spec.choices[0]
+    return value
+
+
+def _control_places(spec: InputDefinition) -> int:
+    declared = spec.settings.get("control_after_generate")
+    if spec.type == COMBO:
+        return 2 if declared else 0
+    if spec.type != "INT":
+        return 0
+    controlled = spec.name in SEED_NAMES if declared is None else bool(declared)
+    return 1 if controlled else 0
+
+
+def _upload_places(required: Iterable[InputDefinition]) -> int:
+    for spec in required:
+        if spec.flag("audio_upload"):
+            return 2
+        if any(spec.flag(setting) for setting in UPLOAD_SETTINGS):
+            return 1
+    return 0
+
+
+def _without_socket_places(definition: NodeDefinition, values: tuple[object, ...]) -> tuple[object, ...]:
+    """Drop the places that old files kept for inputs that are sockets by `forceInput`."""
+    sockets: list[bool] = []
+    for spec in definition.inputs:
+        if spec.flag("forceInput") or is_widget(spec):
+            sockets.append(spec.flag("forceInput"))
+            if spec.flag("control_after_generate"):
+                sockets.append(False)
+    if not any(sockets) or len(sockets) != len(values):
+        return values
+    return tuple(value for value, socket in zip(values, sockets, strict=True) if not socket)
+
+
+def _drop_sampler_prefix(widgets: dict[str, Widget]) -> None:
+    sampler = widgets.get("sampler_name")
+    if sampler is not None and isinstance(sampler.value, str):
+        widgets["sampler_name"] = sampler.holding(sampler.value.removeprefix(OLD_SAMPLER_PREFIX))
