@@ -1,0 +1,91 @@
+"""Noise: drawn on the CPU from generators of its own, so that a seed gives one picture on every device.
+
+Three streams come from one seed, and the global generator is never touched:
+the starting noise (the seed itself), the fresh noise of ancestral samplers (seed + 1), and the Brownian path
+of SDE samplers (the seed as entropy of a Brownian tree). These are ComfyUI's conventions for a run on the
+CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torchsde  # type: ignore[import-untyped]
+from torch import Tensor
+
+StepNoise = Callable[[Tensor, Tensor], Tensor]
+"""Unit-variance noise for the step between two sigmas."""
+
+_SEEDS = 2**64
+
+
+def generator(seed: int) -> torch.Generator:
+    """A CPU generator for a 64-bit seed; larger and negative ones wrap around."""
+    return torch.Generator("cpu").manual_seed(seed % _SEEDS)
+
+
+def starting_noise(
+    shape: tuple[int, ...], seed: int, *, batch_index: tuple[int, ...] | None = None
+) -> Tensor:
+    """Float32 noise of `shape` (batch, ...) on the CPU.
+
+    With `batch_index`, sample k gets what sample batch_index[k] of a larger batch would have had: the stream
+    is drawn one sample at a time, up to the largest index. Equal indices get equal noise.
+    """
+    stream = generator(seed)
+    if batch_index is None:
+        return torch.randn(shape, generator=stream)
+    wanted = set(batch_index)
+    drawn: dict[int, Tensor] = {}
+    for index in range(max(wanted) + 1):
+        sample = torch.randn((1, *shape[1:]), generator=stream)
+        if index in wanted:
+            drawn[index] = sample
+    return torch.cat([drawn[index] for index in batch_index])
+
+
+class NoiseSource(Protocol):
+    """Where a sampler gets the noise that it adds on its way."""
+
+    def gaussian(self) -> StepNoise:
+        """Independent noise at each call; the sigmas do not matter."""
+        ...
+
+    def brownian(self, sigmas: Tensor) -> StepNoise:
+        """Increments of one Brownian path over the range of `sigmas`, at unit variance."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SeededNoise:
+    """The noise of a run with this seed, in the shape, dtype and device of `like`."""
+
+    seed: int
+    like: Tensor
+
+    def gaussian(self) -> StepNoise:
+        stream = generator(self.seed + 1)
+
+        def draw(sigma: Tensor, sigma_next: Tensor) -> Tensor:
+            return torch.randn(self.like.shape, dtype=self.like.dtype, generator=stream).to(self.like.device)
+
+        return draw
+
+    def brownian(self, sigmas: Tensor) -> StepNoise:
+        low, high = sigmas[sigmas > 0].min().float(), sigmas.max().float()
+        if low == high:
+            return self.gaussian()
+        zero = torch.zeros(self.like.shape, dtype=self.like.dtype)
+        tree = torchsde.BrownianTree(low, zero, high, entropy=self.seed % _SEEDS)
+
+        def draw(sigma: Tensor, sigma_next: Tensor) -> Tensor:
+            start, end = sorted((sigma.float(), sigma_next.float()))
+            sign = 1 if sigma_next > sigma else -1
+            step = tree(start.clamp(low, high), end.clamp(low, high))
+            increment: Tensor = (step * sign / (end - start).sqrt()).to(self.like)
+            return increment
+
+        return draw
