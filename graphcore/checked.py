@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from graphcore.sockets import SocketType
-from graphcore.spec import NodeSpec
+from graphcore.spec import InputSpec, NodeSpec
 from graphcore.workflow import Dialect, Workflow
 
 
@@ -16,7 +16,8 @@ class CheckedLink:
 
     `source` is the index of the feeding node (a negative one, -1 - n, is node n outside an expansion), `output` the
     index of its output. `position` is the place in the list of an input that gathers, or -1. `deferred` links
-    (lazy and raw ones) are not computed before the node runs.
+    (lazy and raw ones) are not computed before the node runs. `guard` is the input whose type or choices the value
+    must still be checked against when it is there, or None.
     """
 
     input: str
@@ -24,6 +25,7 @@ class CheckedLink:
     output: int
     position: int
     deferred: bool
+    guard: InputSpec | None = None
 
 
 @dataclass(slots=True, eq=False)

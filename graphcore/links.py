@@ -162,6 +162,8 @@ class LinkChecker:
                 assert declared is not None
                 kind = self._source_type(ordered, link, bound)
                 wanted = declared.type
+                if declared.choices is not None or (wanted.python is not None and wanted != kind):
+                    link.guard = declared
                 if wanted.variable is not None:
                     wanted = variables.setdefault(wanted.variable, kind)
                     if wanted.is_any:

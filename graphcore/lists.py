@@ -96,6 +96,10 @@ class Expand:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Constant:
-    """A run-time value standing as an input inside an expansion."""
+    """A run-time value standing as an input inside an expansion.
+
+    `key` says what the value is the result of; the executor fills it in.
+    """
 
     value: object
+    key: bytes = b""

@@ -101,9 +101,14 @@ class NodeSpec:
     source: str = ""
     by_name: Mapping[str, InputSpec] = field(default_factory=dict, repr=False, compare=False)
     output_index: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
+    deferred_inputs: tuple[InputSpec, ...] = field(default=(), repr=False, compare=False)
+    gathering_inputs: tuple[InputSpec, ...] = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {spec.name: spec for spec in self.inputs})
+        deferred = tuple(spec for spec in self.inputs if spec.lazy or spec.raw_link)
+        object.__setattr__(self, "deferred_inputs", deferred)
+        object.__setattr__(self, "gathering_inputs", tuple(spec for spec in self.inputs if spec.gather))
         object.__setattr__(self, "output_index", {spec.name: i for i, spec in enumerate(self.outputs)})
 
     def input(self, name: str) -> InputSpec | None:

@@ -14,7 +14,7 @@ from graphcore.formats.ui.links import Constant, Source, resolve
 from graphcore.formats.ui.litegraph import Limits
 from graphcore.formats.ui.placement import PlacedNode, Scope, place
 from graphcore.formats.ui.substitution import choose_dynamically, fill_file_name
-from graphcore.formats.ui.virtual import PRIMITIVE, REROUTES, is_group_node, is_virtual
+from graphcore.formats.ui.virtual import PRIMITIVE, is_group_node, is_virtual
 from graphcore.formats.ui.widgets import ABSENT
 
 PATTERN_WIDGET = "filename_prefix"
@@ -127,36 +127,16 @@ def _missing_problem(missing: MissingClass, written: list[PlacedNode]) -> Proble
 
 def _apply_primitives(scope: Scope) -> None:
     """Give the first value of every primitive node to the widgets that it is linked to."""
-    targets: dict[str, list[tuple[PlacedNode, int]]] = {}
     for placed in scope.nodes.values():
-        for index, slot in enumerate(placed.slots):
+        for slot in placed.slots:
             link = scope.graph.links.get(slot.link) if slot.link is not None else None
-            if link is not None:
-                targets.setdefault(link.origin, []).append((placed, index))
-    for placed in scope.nodes.values():
-        if placed.node.type == PRIMITIVE and placed.node.values:
-            _hand_down(placed, placed.node.values[0], targets, {placed.path})
+            origin = scope.nodes.get(link.origin) if link is not None else None
+            name = slot.widget or slot.name
+            if origin is not None and origin.node.type == PRIMITIVE and origin.node.values:
+                if name in placed.widgets:
+                    placed.widgets[name] = placed.widgets[name].holding(origin.node.values[0])
         if placed.inside is not None:
             _apply_primitives(placed.inside)
-
-
-def _hand_down(
-    origin: PlacedNode,
-    value: object,
-    targets: Mapping[str, list[tuple[PlacedNode, int]]],
-    seen: set[str],
-) -> None:
-    waiting = [origin]
-    while waiting:
-        for placed, index in targets.get(waiting.pop().node.id, ()):
-            slot = placed.slots[index]
-            name = slot.widget or slot.name
-            if placed.node.type in REROUTES:
-                if placed.path not in seen:
-                    seen.add(placed.path)
-                    waiting.append(placed)
-            elif name in placed.widgets:
-                placed.widgets[name] = placed.widgets[name].holding(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,9 +158,7 @@ class _Writer:
                 inputs[slot.name] = [source.node, source.slot]
             elif isinstance(source, Constant) and source.value is not ABSENT:
                 inputs[slot.name] = _constant(source.value)
-        definition = placed.definition
-        title = placed.node.title or (definition.display_name if definition else placed.node.type)
-        return {"inputs": inputs, "class_type": placed.node.type, "_meta": {"title": title}}
+        return {"inputs": inputs, "class_type": placed.node.type, "_meta": {"title": _title(placed)}}
 
     def text(self, name: str, value: object, placed: PlacedNode) -> object:
         """The value after the editor's own rewriting of texts."""
@@ -196,12 +174,16 @@ class _Writer:
     def widget_of(self, node_name: str, widget_name: str) -> object:
         """The value of a widget of the node with this alias, else with this title; None when there is none."""
         nodes = list(self.root.walk())
-        found = [placed for placed in nodes if placed.node.properties.get(ALIAS_PROPERTY) == node_name]
+        found = [placed for placed in nodes if _alias(placed) == node_name]
         found = found or [placed for placed in nodes if _title(placed) == node_name]
         widget = found[0].widgets.get(widget_name) if found else None
         if widget is None:
             return None
         return "" if widget.value is None or widget.value is ABSENT else widget.value
+
+
+def _alias(placed: PlacedNode) -> object:
+    return placed.node.properties.get(ALIAS_PROPERTY, placed.node.type)
 
 
 def _title(placed: PlacedNode) -> str:

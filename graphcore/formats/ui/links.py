@@ -44,7 +44,7 @@ def resolve(placed: PlacedNode, index: int) -> Source | Constant | None:
     Raises DocumentError: `link-cycle`, `dangling-link`, `unmatched-get-node`.
     """
     seen: set[tuple[str, int]] = set()
-    step = _above_input(placed, index)
+    step: _Output | Source | Constant | None = _above_input(placed, index)
     while isinstance(step, _Output):
         here = (step.placed.path, step.slot)
         if here in seen:

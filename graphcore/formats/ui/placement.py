@@ -23,9 +23,9 @@ from graphcore.formats.ui.graph import (
 )
 from graphcore.formats.ui.litegraph import Limits
 from graphcore.formats.ui.virtual import is_virtual
-from graphcore.formats.ui.widgets import Widget, is_widget, read_widgets
+from graphcore.formats.ui.widgets import Widget, is_widget, named_values, read_widgets
 
-PROXY_OF_INPUT = (-1, "-1")
+OWN_INPUT = "-1"
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -111,6 +111,7 @@ class _Placer:
         if subgraph is not None and placed.active:
             self.refuse_nesting(node, subgraph, around)
             placed.inside = self.open(subgraph.graph, placed, subgraph, (*around, subgraph.id))
+            _set_proxied_widgets(node, placed.inside)
             placed.widgets = _promoted_widgets(node, subgraph, placed.inside)
         return placed
 
@@ -200,18 +201,28 @@ def _first_inner_widget(inside: Scope, index: int, link_ids: tuple[str, ...]) ->
 
 def _instance_values(node: UiNode, promoted: Mapping[str, Widget]) -> dict[str, object]:
     """The values that the instance keeps for its promoted inputs, by name."""
-    values = node.values or ()
     proxies = node.properties.get("proxyWidgets")
     if isinstance(proxies, list) and proxies:
-        names = [_proxied_input(pair) for pair in proxies]
+        names = [name if owner == OWN_INPUT else "" for owner, name in map(_proxy, proxies)]
     else:
         names = list(promoted)
-    kept = dict(zip(names, values, strict=False)) | dict(node.named_values or {})
+    kept = dict(zip(names, node.values or (), strict=False)) | dict(named_values(node))
     return {name: value for name, value in kept.items() if name in promoted}
 
 
-def _proxied_input(pair: object) -> str:
-    """The name of the instance's own input that a proxy shows; empty for a proxy of an inner widget."""
-    if isinstance(pair, list) and len(pair) == 2 and isinstance(pair[1], str) and pair[0] in PROXY_OF_INPUT:
-        return pair[1]
-    return ""
+def _set_proxied_widgets(node: UiNode, inside: Scope) -> None:
+    """Hand the values that the instance keeps for widgets of its inner nodes to these nodes."""
+    proxies = node.properties.get("proxyWidgets")
+    if not isinstance(proxies, list):
+        return
+    for (owner, name), value in zip(map(_proxy, proxies), node.values or (), strict=False):
+        inner = inside.nodes.get(owner)
+        if inner is not None and name in inner.widgets and value is not None:
+            inner.widgets[name] = inner.widgets[name].holding(value)
+
+
+def _proxy(pair: object) -> tuple[str, str]:
+    """The id of the inner node and the name of its widget; the id is -1 for an input of the instance itself."""
+    if isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], str):
+        return pair[0], pair[1]
+    return "", ""

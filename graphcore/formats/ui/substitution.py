@@ -84,7 +84,7 @@ def _format_date(pattern: str, now: datetime) -> str:
     def part(match: re.Match[str]) -> str:
         token = match[0]
         if token[0] == "y":
-            return f"{now.year % 100:02d}" if token == "yy" else str(now.year)
+            return {"yy": f"{now.year % 100:02d}", "yyyy": str(now.year)}.get(token, token)
         return str(numbers[token[0]]).zfill(len(token))
 
     return DATE_PART.sub(part, pattern)

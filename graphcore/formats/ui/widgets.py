@@ -1,8 +1,8 @@
 """Which widgets a node has and which values the file holds for them.
 
 `widgets_values` has one place per widget, in the order of the class's inputs, plus places that never reach the
-prompt: the control after a seed, the filter after a controlled combo, and the upload buttons after the required
-inputs. The places are counted, not recognised, because old files hold booleans where new ones hold text.
+prompt: the control after a seed, the filter after a controlled combo, and upload buttons at the end. The places
+are counted, not recognised, because old files hold booleans where new ones hold text.
 """
 
 from __future__ import annotations
@@ -46,7 +46,6 @@ WIDGET_TYPES = frozenset(
     }
 )
 SEED_NAMES = frozenset({"seed", "noise_seed"})
-UPLOAD_SETTINGS = ("image_upload", "animated_image_upload", "video_upload", "mesh_upload", "file_upload")
 SAMPLER_CLASSES = frozenset({"KSampler", "KSamplerAdvanced"})
 OLD_SAMPLER_PREFIX = "sample_"
 EMPTY_VALUES: Mapping[str, object] = {"INT": 0, "FLOAT": 0, "STRING": "", "BOOLEAN": False}
@@ -94,12 +93,7 @@ def read_widgets(definition: NodeDefinition, node: UiNode) -> dict[str, Widget]:
     """The widgets of `node` by name, in the order of the class, each with its value."""
     widgets: dict[str, Widget] = {}
     saved = _SavedValues(definition, node)
-    required = [spec for spec in definition.inputs if spec.required]
-    optional = [spec for spec in definition.inputs if not spec.required]
-    for widget in _walk(required, "", saved):
-        widgets[widget.name] = widget
-    saved.skip(_upload_places(required))
-    for widget in _walk(optional, "", saved):
+    for widget in _walk(definition.inputs, "", saved):
         widgets[widget.name] = widget
     if definition.name in SAMPLER_CLASSES:
         _drop_sampler_prefix(widgets)
@@ -107,12 +101,15 @@ def read_widgets(definition: NodeDefinition, node: UiNode) -> dict[str, Widget]:
 
 
 class _SavedValues:
-    """Hands out the saved values of one node, by name where the file names them, else by position."""
+    """Hands out the saved values of one node, by name where the file names them, else by position.
+
+    A file that holds both may have been edited in its list alone, so the names count only while they agree with it.
+    """
 
     __slots__ = ("_named", "_place", "_values")
 
     def __init__(self, definition: NodeDefinition, node: UiNode) -> None:
-        self._named = node.named_values or {}
+        self._named = named_values(node)
         self._values = _without_socket_places(definition, node.values or ())
         self._place = 0
 
@@ -127,6 +124,14 @@ class _SavedValues:
     def skip(self, places: int) -> None:
         """Pass over places that belong to no input."""
         self._place += places
+
+
+def named_values(node: UiNode) -> Mapping[str, object]:
+    """The saved values by name; empty where the file has none or its list says otherwise."""
+    named = node.named_values or {}
+    if node.values is None or all(value in node.values for value in named.values()):
+        return named
+    return {}
 
 
 def _walk(specs: Iterable[InputDefinition], prefix: str, saved: _SavedValues) -> Iterator[Widget]:
@@ -159,15 +164,6 @@ def _control_places(spec: InputDefinition) -> int:
         return 0
     controlled = spec.name in SEED_NAMES if declared is None else bool(declared)
     return 1 if controlled else 0
-
-
-def _upload_places(required: Iterable[InputDefinition]) -> int:
-    for spec in required:
-        if spec.flag("audio_upload"):
-            return 2
-        if any(spec.flag(setting) for setting in UPLOAD_SETTINGS):
-            return 1
-    return 0
 
 
 def _without_socket_places(definition: NodeDefinition, values: tuple[object, ...]) -> tuple[object, ...]:

@@ -1,0 +1,91 @@
+"""graphcore: a workflow graph engine for diffusion models. This is its public surface."""
+
+from __future__ import annotations
+
+from graphcore.builder import Graph
+from graphcore.context import CancelToken, Context, Preview, Service, Services, detached_context
+from graphcore.engine import Engine, RunHandle, run
+from graphcore.errors import (
+    CacheError,
+    Cancelled,
+    DeclarationError,
+    DocumentError,
+    ExecutionError,
+    GraphcoreError,
+    InputError,
+    ModelFileError,
+    Problem,
+    ResourceError,
+    ValidationError,
+)
+from graphcore.events import Event, RunState
+from graphcore.executor import RunOptions
+from graphcore.formats.reading import read_workflow
+from graphcore.limits import Limits
+from graphcore.lists import Blocked, Constant, Each, Expand, Lazy, RawLink
+from graphcore.node import node, spec_of
+from graphcore.registry import Registry
+from graphcore.results import NodeReport, RunResult
+from graphcore.settings import Settings
+from graphcore.sockets import SocketType, socket
+from graphcore.validation import validate
+from graphcore.widgets import FileChoice, OutputName, Range, Secret, Seed, Shown, Text, Toggle
+from graphcore.workflow import Dialect, Link, NodeEntry, Workflow
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Blocked",
+    "CacheError",
+    "CancelToken",
+    "Cancelled",
+    "Constant",
+    "Context",
+    "DeclarationError",
+    "Dialect",
+    "DocumentError",
+    "Each",
+    "Engine",
+    "Event",
+    "ExecutionError",
+    "Expand",
+    "FileChoice",
+    "Graph",
+    "GraphcoreError",
+    "InputError",
+    "Lazy",
+    "Limits",
+    "Link",
+    "ModelFileError",
+    "NodeEntry",
+    "NodeReport",
+    "OutputName",
+    "Preview",
+    "Problem",
+    "Range",
+    "RawLink",
+    "Registry",
+    "ResourceError",
+    "RunHandle",
+    "RunOptions",
+    "RunResult",
+    "RunState",
+    "Secret",
+    "Seed",
+    "Service",
+    "Services",
+    "Settings",
+    "Shown",
+    "SocketType",
+    "Text",
+    "Toggle",
+    "ValidationError",
+    "Workflow",
+    "detached_context",
+    "node",
+    "read_workflow",
+    "run",
+    "socket",
+    "spec_of",
+    "validate",
+]

@@ -1,0 +1,64 @@
+"""A cached result, and what every cache can do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from graphcore.keys import Key
+from graphcore.spec import NodeSpec
+
+
+@dataclass(slots=True, eq=False)
+class CacheEntry:
+    """A node's outputs, what it showed, the facts it noted, and what it cost."""
+
+    outputs: tuple[object, ...]
+    shown: tuple[Mapping[str, object], ...]
+    facts: Mapping[str, object]
+    seconds: float
+    size: int
+
+
+class Cache(Protocol):
+    """Keeps results between runs. A cache never fails a run: what it cannot keep or read is a miss."""
+
+    def get(self, key: Key, spec: NodeSpec) -> CacheEntry | None:
+        """The entry of a key, or None."""
+        ...
+
+    def put(self, key: Key, spec: NodeSpec, entry: CacheEntry) -> None:
+        """Keep an entry, if there is room for it."""
+        ...
+
+    def known(self, keys: Collection[Key]) -> set[Key]:
+        """Which of these keys have an entry."""
+        ...
+
+    def begin_run(self, keys: Collection[Key]) -> None:
+        """Told of the keys of each run before it starts."""
+        ...
+
+    def clear(self) -> None:
+        """Forget everything."""
+        ...
+
+
+class NoCache:
+    """Keeps nothing."""
+
+    def get(self, key: Key, spec: NodeSpec) -> CacheEntry | None:
+        return None
+
+    def put(self, key: Key, spec: NodeSpec, entry: CacheEntry) -> None:
+        return None
+
+    def known(self, keys: Collection[Key]) -> set[Key]:
+        return set()
+
+    def begin_run(self, keys: Collection[Key]) -> None:
+        return None
+
+    def clear(self) -> None:
+        return None

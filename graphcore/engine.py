@@ -1,0 +1,235 @@
+"""The engine: a registry, a cache and shared services, on which workflows are run."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import uuid
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Self
+
+from graphcore.cache.entry import Cache
+from graphcore.cache.memory import MemoryCache
+from graphcore.checked import CheckedGraph
+from graphcore.context import CancelToken, Services
+from graphcore.errors import GraphcoreError, Problem
+from graphcore.events import Event, Listener
+from graphcore.executor import Run, RunHouse, RunOptions
+from graphcore.files import Files
+from graphcore.flights import Flights
+from graphcore.formats.reading import read_workflow
+from graphcore.lane import Lane
+from graphcore.limits import Limits
+from graphcore.registry import Registry
+from graphcore.results import RunResult
+from graphcore.settings import Settings
+from graphcore.validation import check_workflow, validate
+from graphcore.workflow import Workflow
+
+Source = Workflow | Mapping[str, object] | bytes | str | Path
+
+
+class RunHandle:
+    """A run under way: its events, its cancellation, its result. Safe to use from any thread."""
+
+    def __init__(self, run_id: str, token: CancelToken, listener: Listener | None) -> None:
+        self.run_id = run_id
+        self.token = token
+        self._listener = listener
+        self._events: list[Event] = []
+        self._changed = threading.Condition()
+        self._waiting = 0
+        self._future: Future[RunResult] | None = None
+
+    def cancel(self, reason: str = "cancelled by the caller") -> None:
+        """Ask the run to stop; it does within one step of a running sampler."""
+        self.token.cancel(reason)
+
+    def result(self, timeout: float | None = None) -> RunResult:
+        """Wait for the end; raises TimeoutError if it does not come within `timeout` seconds."""
+        assert self._future is not None
+        return self._future.result(timeout)
+
+    async def wait(self) -> RunResult:
+        """Wait for the end, in any event loop."""
+        assert self._future is not None
+        return await asyncio.wrap_future(self._future)
+
+    @property
+    def done(self) -> bool:
+        return self._future is not None and self._future.done()
+
+    def events(self, start: int = 0) -> Iterator[Event]:
+        """The run's events from number `start`, past ones first, ending with the run."""
+        place = start
+        while True:
+            if place >= len(self._events):
+                if self.done and place >= len(self._events):
+                    return
+                with self._changed:
+                    self._waiting += 1
+                    if place >= len(self._events) and not self.done:
+                        self._changed.wait(0.5)
+                    self._waiting -= 1
+                continue
+            yield self._events[place]
+            place += 1
+
+    def _hear(self, event: Event) -> None:
+        self._events.append(event)
+        if self._waiting:
+            with self._changed:
+                self._changed.notify_all()
+        if self._listener is not None:
+            self._listener(event)
+
+
+class Engine:
+    """Runs workflows.
+
+    An engine owns a lane (the thread on which its runs take place), a cache and the services that nodes share, such as
+    the model store. Use it as a context manager, or call `close`.
+    """
+
+    def __init__(
+        self,
+        registry: Registry | None = None,
+        *,
+        settings: Settings | None = None,
+        cache: Cache | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.registry = registry if registry is not None else Registry.installed()
+        self.settings = settings or Settings()
+        self.limits = limits or Limits()
+        self.files = Files.from_settings(self.settings, self.registry.folders)
+        self.cache: Cache = cache if cache is not None else MemoryCache(self.settings.cache_bytes)
+        self.services = Services(files=self.files, settings=self.settings)
+        self._lane = Lane("graphcore-lane")
+        self._pool = ThreadPoolExecutor(self.settings.threads, thread_name_prefix="graphcore-pool")
+        self._flights = Flights()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the lane and close the services."""
+        self._lane.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.services.close()
+
+    def read(self, source: Source) -> Workflow:
+        """Read a workflow in any format; raises DocumentError."""
+        return read_workflow(source, self.registry)
+
+    def validate(self, source: Source, *, targets: Collection[str] | None = None) -> list[Problem]:
+        """Every problem of a workflow; raises DocumentError if it is none."""
+        workflow = self.read(source)
+        return validate(workflow, self.registry, files=self.files, limits=self.limits, targets=targets)
+
+    def check(
+        self,
+        source: Source,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        targets: Collection[str] | None = None,
+    ) -> CheckedGraph:
+        """A workflow ready to run, with its inputs set; raises ValidationError with every problem."""
+        workflow = self.read(source).with_inputs(inputs or {})
+        return check_workflow(
+            workflow, self.registry, files=self.files, limits=self.limits, targets=targets
+        )
+
+    def start(
+        self,
+        source: Source | CheckedGraph,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        targets: Collection[str] | None = None,
+        options: RunOptions | None = None,
+        listener: Listener | None = None,
+        token: CancelToken | None = None,
+        run_id: str | None = None,
+    ) -> RunHandle:
+        """Start a run and return at once. The workflow is validated first; raises as `check` does.
+
+        `listener` is told of each event, on the engine's thread.
+        """
+        graph = source if isinstance(source, CheckedGraph) else self.check(source, inputs=inputs, targets=targets)
+        handle = RunHandle(run_id or uuid.uuid4().hex, token or CancelToken(), listener)
+        house = RunHouse(
+            registry=self.registry,
+            services=self.services,
+            cache=self.cache,
+            flights=self._flights,
+            pool=self._pool,
+            limits=self.limits,
+        )
+        run = Run(
+            graph,
+            house,
+            run_id=handle.run_id,
+            token=handle.token,
+            listener=handle._hear,
+            options=options or RunOptions(),
+        )
+        handle._future = self._lane.submit(run.execute())
+        return handle
+
+    def run(
+        self,
+        source: Source,
+        *,
+        targets: Collection[str] | None = None,
+        options: RunOptions | None = None,
+        listener: Listener | None = None,
+        **inputs: Any,
+    ) -> RunResult:
+        """Run a workflow with its declared inputs as keywords, and wait for the result.
+
+        Raises ValidationError, ExecutionError (whose `result` attribute holds what other branches reached) or Cancelled. Ctrl-C
+        cancels the run.
+        """
+        handle = self.start(source, inputs=inputs, targets=targets, options=options, listener=listener)
+        try:
+            result = handle.result()
+        except KeyboardInterrupt:
+            handle.cancel("interrupted from the keyboard")
+            result = handle.result()
+        return _settled(result)
+
+    async def run_async(
+        self,
+        source: Source,
+        *,
+        targets: Collection[str] | None = None,
+        options: RunOptions | None = None,
+        listener: Listener | None = None,
+        **inputs: Any,
+    ) -> RunResult:
+        """As `run`, awaited; cancelling the awaiting task cancels the run."""
+        handle = self.start(source, inputs=inputs, targets=targets, options=options, listener=listener)
+        try:
+            return _settled(await handle.wait())
+        except asyncio.CancelledError:
+            handle.cancel("the waiting task was cancelled")
+            raise
+
+
+def _settled(result: RunResult) -> RunResult:
+    error: GraphcoreError | None = result.error
+    if error is not None:
+        error.result = result  # type: ignore[attr-defined]
+        raise error
+    return result
+
+
+def run(source: Source, **inputs: Any) -> RunResult:
+    """Run a workflow once with the installed nodes; `Engine` keeps models and results between runs."""
+    with Engine() as engine:
+        return engine.run(source, **inputs)

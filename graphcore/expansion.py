@@ -1,0 +1,132 @@
+"""Puts a sub-graph in a node's place: validated, keyed from the node's own key, and joined to the run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from graphcore.checked import OutputPlace
+from graphcore.errors import InputError, ValidationError
+from graphcore.keys import Key, encode
+from graphcore.links import OuterNode
+from graphcore.lists import Constant, Expand
+from graphcore.validation import check_workflow
+from graphcore.workflow import Link, NodeEntry, Workflow
+
+if TYPE_CHECKING:
+    from graphcore.executor import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """The nodes that took a node's place, and where its outputs come from: a place in the run, or a value."""
+
+    ids: tuple[str, ...]
+    places: tuple[OutputPlace | Constant, ...]
+    targets: tuple[int, ...]
+
+    def sources(self) -> list[int]:
+        """The nodes that the outputs come from."""
+        return [place.node for place in self.places if isinstance(place, OutputPlace)]
+
+    def outputs(self, held: Sequence[tuple[object, ...] | None]) -> tuple[object, ...]:
+        """The node's outputs, now that the sub-graph's are there."""
+        values = []
+        for place in self.places:
+            if isinstance(place, Constant):
+                values.append(place.value)
+            else:
+                source = held[place.node]
+                assert source is not None
+                values.append(source[place.output])
+        return tuple(values)
+
+
+def grow(run: Run, index: int, expand: Expand, key: Key) -> Expansion:
+    """Check a sub-graph and append its nodes to the run; raises InputError if it is not valid."""
+    parent = run.nodes[index]
+    outer = {node_id: OuterNode(place, run.nodes[place].spec) for node_id, place in _outer_ids(run, expand).items()}
+    workflow = _keyed(expand.workflow, key)
+    try:
+        graph = check_workflow(
+            workflow, run.house.registry, files=run.house.services.files, limits=run.house.limits, outer=outer
+        )
+    except ValidationError as error:
+        raise InputError(
+            f"{parent.spec.name} expanded into a graph that is not valid: {error.message}", code="bad-expansion"
+        ) from error
+    offset = len(run.nodes)
+    ids = []
+    for node in graph.nodes:
+        for link in node.links:
+            link.source = link.source + offset if link.source >= 0 else -1 - link.source
+        node.id = f"{parent.id}:{node.id}"
+        run.ids[node.id] = offset + len(ids)
+        ids.append(node.id)
+        run.nodes.append(node)
+    places = tuple(
+        _place(run, parent.id, output.name, expand, offset, graph.index) for output in parent.spec.outputs
+    )
+    targets = tuple(offset + target for target in graph.targets if graph.nodes[target].spec.output)
+    return Expansion(tuple(ids), places, targets)
+
+
+def _outer_ids(run: Run, expand: Expand) -> dict[str, int]:
+    """The ids outside the sub-graph that its links name."""
+    inside = expand.workflow.nodes
+    found: dict[str, int] = {}
+    for entry in inside.values():
+        for value in entry.inputs.values():
+            for item in value if isinstance(value, list) else (value,):
+                if isinstance(item, Link) and item.node not in inside and item.node in run.ids:
+                    found[item.node] = run.ids[item.node]
+    return found
+
+
+def _keyed(workflow: Workflow, key: Key) -> Workflow:
+    """The sub-graph with its run-time values keyed by what they came from."""
+    nodes: dict[str, NodeEntry] = {}
+    for node_id, entry in workflow.nodes.items():
+        inputs = {
+            name: _keyed_value(value, key, node_id, name) if isinstance(value, Constant) else value
+            for name, value in entry.inputs.items()
+        }
+        nodes[node_id] = replace(entry, inputs=inputs)
+    return replace(workflow, nodes=nodes)
+
+
+def _keyed_value(value: Constant, key: Key, node_id: str, name: str) -> object:
+    if value.key:
+        return value
+    try:
+        inner = b"v" + encode(value.value)
+    except TypeError:
+        inner = b"d" + key + encode(node_id) + encode(name)
+    return Constant(value.value, hashlib.sha256(inner).digest())
+
+
+def _place(
+    run: Run, parent: str, name: str, expand: Expand, offset: int, index: Mapping[str, int]
+) -> OutputPlace | Constant:
+    if name not in expand.outputs:
+        raise InputError(f"The expansion gives no output '{name}'; name a link or a value for it.", code="bad-expansion")
+    value = expand.outputs[name]
+    if isinstance(value, Constant):
+        return value
+    if not isinstance(value, Link):
+        return Constant(value)
+    place = offset + index[value.node] if value.node in index else run.ids.get(value.node)
+    if place is None:
+        raise InputError(
+            f"The expansion's output '{name}' is linked to '{value.node}', which does not exist.", code="bad-expansion"
+        )
+    spec = run.nodes[place].spec
+    output = value.output if isinstance(value.output, int) else spec.output_index.get(value.output, -1)
+    if not 0 <= output < len(spec.outputs):
+        raise InputError(
+            f"The expansion's output '{name}' is linked to an output that {spec.name} does not have.",
+            code="bad-expansion",
+        )
+    return OutputPlace(place, output)
