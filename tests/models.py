@@ -16,8 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -84,6 +84,16 @@ def byte_tokenizer() -> dict[str, Any]:
     }
 
 
+def make_unet(**config: Any) -> Any:
+    """A UNet of diffusers."""
+    return diffusers.UNet2DConditionModel(**config)  # type: ignore[no-untyped-call]
+
+
+def make_vae(**config: Any) -> Any:
+    """An autoencoder of diffusers."""
+    return diffusers.AutoencoderKL(**config)  # type: ignore[no-untyped-call]
+
+
 def text_config(
     width: int, *, projection: int | None = None, activation: str = "quick_gelu"
 ) -> dict[str, Any]:
@@ -106,16 +116,16 @@ def text_config(
 class TinyParts:
     """The modules of one model; `texts` by part name."""
 
-    unet: nn.Module
-    vae: AutoencoderKL
+    unet: Any
+    vae: Any
     texts: Mapping[str, ClipText]
 
 
-def seeded(make: Callable[[], nn.Module], seed: int = 0) -> Any:
+def seeded(make: Callable[[], Any], seed: int = 0) -> Any:
     """A module in evaluation mode with weights from `seed`; norms and biases are random too."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        module = make().requires_grad_(False).eval()
+        module: nn.Module = make().requires_grad_(False).eval()
         for name, parameter in module.named_parameters():
             if parameter.ndim == 1:
                 centre = 1.0 if "norm" in name and name.endswith("weight") else 0.0
@@ -127,8 +137,8 @@ def seeded(make: Callable[[], nn.Module], seed: int = 0) -> Any:
 def sd1_parts(in_channels: int = 4) -> TinyParts:
     """SD 1.x with 32 and 64 channels, and text vectors of 64; its VAE shrinks 8 times."""
     return TinyParts(
-        seeded(lambda: UNet2DConditionModel(**{**SD1_UNET, "in_channels": in_channels})),
-        seeded(lambda: AutoencoderKL(**VAE_CONFIG), 1),
+        seeded(lambda: make_unet(**{**SD1_UNET, "in_channels": in_channels})),
+        seeded(lambda: make_vae(**VAE_CONFIG), 1),
         {"clip_l": seeded(lambda: ClipText(text_config(64)), 2)},
     )
 
@@ -137,8 +147,8 @@ def sd1_parts(in_channels: int = 4) -> TinyParts:
 def sd2_parts() -> TinyParts:
     """SD 2.x with 64 and 128 channels; its text encoder has a projection that nobody uses."""
     return TinyParts(
-        seeded(lambda: UNet2DConditionModel(**SD2_UNET)),
-        seeded(lambda: AutoencoderKL(**VAE_CONFIG), 1),
+        seeded(lambda: make_unet(**SD2_UNET)),
+        seeded(lambda: make_vae(**VAE_CONFIG), 1),
         {"clip_h": seeded(lambda: ClipText(text_config(128, projection=64, activation="gelu")), 2)},
     )
 
@@ -147,8 +157,8 @@ def sd2_parts() -> TinyParts:
 def sdxl_parts() -> TinyParts:
     """SDXL base with text vectors of 64 + 128 and a pooled vector of 64."""
     return TinyParts(
-        seeded(lambda: UNet2DConditionModel(**SDXL_UNET)),
-        seeded(lambda: AutoencoderKL(**VAE_CONFIG), 1),
+        seeded(lambda: make_unet(**SDXL_UNET)),
+        seeded(lambda: make_vae(**VAE_CONFIG), 1),
         {
             "clip_l": seeded(lambda: ClipText(text_config(64)), 2),
             "clip_g": seeded(lambda: ClipText(text_config(128, projection=64, activation="gelu")), 3),
@@ -160,19 +170,19 @@ def sdxl_parts() -> TinyParts:
 def refiner_parts() -> TinyParts:
     """The SDXL refiner: OpenCLIP-G alone, and a score in the place of sizes."""
     return TinyParts(
-        seeded(lambda: UNet2DConditionModel(**REFINER_UNET)),
-        seeded(lambda: AutoencoderKL(**VAE_CONFIG), 1),
+        seeded(lambda: make_unet(**REFINER_UNET)),
+        seeded(lambda: make_vae(**VAE_CONFIG), 1),
         {"clip_g": seeded(lambda: ClipText(text_config(128, projection=64, activation="gelu")), 3)},
     )
 
 
-def unet_state(module: nn.Module) -> State:
+def unet_state(module: Any) -> State:
     """A UNet in the original layout, without prefix."""
     state = module.state_dict()
     return to_original(state, unet.rules(dict(module.config), state))
 
 
-def vae_state(module: nn.Module) -> State:
+def vae_state(module: Any) -> State:
     """A VAE in the original layout, without prefix."""
     state = module.state_dict()
     return to_original(state, vae.rules(dict(module.config), state))

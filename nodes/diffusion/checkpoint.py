@@ -54,6 +54,10 @@ class Part:
         """The (first) file."""
         return self.headers[0].path
 
+    def configured(self, *, name: str, config: Mapping[str, Any]) -> Part:
+        """The same tensors under another name and configuration."""
+        return replace(self, name=name, config=config)
+
     def names(self) -> Iterator[str]:
         """The names of the tensors that stand under the part's prefix, without it."""
         for header in self.headers:

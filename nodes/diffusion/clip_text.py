@@ -31,13 +31,16 @@ class ClipText(nn.Module):
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
-        settings = CLIPTextConfig(**{**config, "attn_implementation": "sdpa"})
-        model: nn.Module = CLIPTextModel(settings)
+        projection = config.get("projection_dim")
+        settings = CLIPTextConfig(
+            **{**config, "attn_implementation": "sdpa", "projection_dim": projection or 1}
+        )
+        model: Any = CLIPTextModel(settings)
         inner = getattr(model, "text_model", model)
-        self.text_model = inner
+        self.text_model: Any = inner
         self.text_projection: nn.Linear | None = None
-        if config.get("projection_dim") is not None:
-            self.text_projection = nn.Linear(settings.hidden_size, settings.projection_dim, bias=False)
+        if projection is not None:
+            self.text_projection = nn.Linear(settings.hidden_size, projection, bias=False)
         self.layers = int(settings.num_hidden_layers)
         self.positions = int(settings.max_position_embeddings)
 

@@ -18,7 +18,8 @@ from graphcore.errors import ModelFileError
 from nodes.diffusion.checkpoint import Part
 from nodes.diffusion.layouts import clip, unet, vae
 from nodes.diffusion.layouts.rules import Rule, target_shape, to_target
-from nodes.diffusion.safetensors_header import Header
+from nodes.diffusion.precision import Precision
+from nodes.diffusion.safetensors_header import ITEM_BYTES, Header
 
 IGNORED = frozenset({"position_ids", "logit_scale", "attn_mask", "num_updates", "decay"})
 IGNORED_HEADS = frozenset({"loss", "model_ema"})
@@ -110,6 +111,30 @@ def tensors(part: Part, rules: Iterable[Rule]) -> dict[str, Tensor]:
         for rule, name in names:
             state[rule.target] = to_target(mapped[path][name], rule.form)
     return state
+
+
+def placed(module: nn.Module, device: torch.device, precision: Precision) -> nn.Module:
+    """The module on a device and in a precision; weights that are so already stay as they are."""
+    moved = nn.Module.to(module, device=device, dtype=precision.dtype)
+    return nn.Module.to(moved, memory_format=precision.memory_format)  # type: ignore[call-overload,no-any-return]
+
+
+def patched(part: Part, base: nn.Module, changed: Mapping[str, Tensor]) -> nn.Module:
+    """A second network of the part: some tensors replaced, all others shared with `base`, which stays as it is."""
+    module = build(part)
+    module.load_state_dict({**base.state_dict(), **changed}, assign=True)
+    _fill_buffers(module)
+    return module.requires_grad_(False).eval()
+
+
+def expected_bytes(part: Part, precision: Precision) -> int:
+    """About how many bytes the part will take in a precision, from its header."""
+    return sum(
+        info.bytes // ITEM_BYTES[info.dtype] * precision.dtype.itemsize
+        for header in part.headers
+        for name, info in header.tensors.items()
+        if name.startswith(part.prefix)
+    )
 
 
 def read_tensor(header: Header, name: str) -> Tensor:

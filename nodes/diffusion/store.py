@@ -1,0 +1,321 @@
+"""The model store: where references become networks.
+
+Values on the wires name files; the store opens them, maps their weights, casts them once where they compute in
+another dtype, and shares the result between all values that mean the same. A network is leased while it computes:
+
+    with store.network(model) as network:
+        ...
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+from graphcore.context import Services
+from graphcore.errors import InputError, ModelFileError
+from nodes.diffusion.checkpoint import Checkpoint, Part, open_checkpoint
+from nodes.diffusion.clip_text import ClipText
+from nodes.diffusion.families import BY_NAME, Family, Tower
+from nodes.diffusion.leases import LeaseCache, Made, Usage
+from nodes.diffusion.network import Network
+from nodes.diffusion.precision import Precision, choose_device, choose_precision
+from nodes.diffusion.text_encoder import ClipTower, TextEncoder
+from nodes.diffusion.textual_inversion import read_embedding
+from nodes.diffusion.tokenizer import ClipTokenizer, find_tokenizer
+from nodes.diffusion.unet_network import UNetNetwork
+from nodes.diffusion.vae import VaeCodec
+from nodes.diffusion.weights import expected_bytes, load, patched, placed
+from nodes.values import Clip, FileRef, Model, Patch, Vae
+
+CPU_SHARE, GPU_SHARE = 0.5, 0.85
+
+
+class Patcher(Protocol):
+    """Computes what patches make of weights.
+
+    Given a part, its weights by name and the patches in order, it returns the changed tensors alone, by name, in
+    the dtype and on the device of those they replace.
+    """
+
+    def __call__(
+        self, part: Part, weights: Mapping[str, Tensor], patches: tuple[Patch, ...]
+    ) -> Mapping[str, Tensor]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    file: FileRef
+    part: str
+    precision: Precision
+    patches: tuple[Patch, ...] = ()
+
+
+class ModelStore:
+    """Networks by reference, within a budget of bytes.
+
+    `resolve` finds the path of a file; `embedding` that of a textual-inversion embedding by its name (None: there is
+    none). Several threads may use a store, and a network, at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolve: Callable[[FileRef], Path],
+        budget_bytes: int | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        idle_s: float | None = None,
+        tokenizer_folders: Sequence[Path] = (),
+        embedding: Callable[[str], Path | None] = lambda name: None,
+        patcher: Patcher | None = None,
+    ) -> None:
+        self.resolve = resolve
+        self.device = choose_device(device)
+        self.precision = choose_precision(self.device, dtype)
+        self.text_precision = _text_precision(self.device, self.precision, dtype)
+        self.vae_precision = _vae_precision(self.device, self.precision)
+        self.tokenizer_folders = tuple(tokenizer_folders)
+        self.embedding = embedding
+        self.patcher = patcher
+        budget = default_budget(self.device) if budget_bytes is None else budget_bytes
+        self._leases = LeaseCache(budget_bytes=budget, idle_s=idle_s)
+        self._opened = LeaseCache(budget_bytes=64)
+
+    @classmethod
+    def create(cls, services: Services) -> Self:
+        """The store of one engine, as its settings say."""
+        files, settings = services.files, services.settings
+
+        def embedding(name: str) -> Path | None:
+            return files.find("embeddings", name) or files.find("embeddings", f"{name}.safetensors")
+
+        return cls(
+            resolve=lambda file: files.resolve(file.kind, file.name),
+            budget_bytes=settings.weights_budget_bytes,
+            device=settings.device,
+            dtype=settings.dtype,
+            idle_s=settings.weights_idle_s,
+            tokenizer_folders=files.base("tokenizers"),
+            embedding=embedding,
+        )
+
+    def checkpoint(self, file: FileRef) -> Checkpoint:
+        """The opened file: family, parts and configurations; weights are not touched. Raises ModelFileError."""
+        with self._opened.lease(
+            file, lambda: Made(value=open_checkpoint(self.resolve(file)), bytes=1)
+        ) as opened:
+            return opened
+
+    @contextmanager
+    def network(self, model: Model) -> Iterator[Network]:
+        """The diffusion network of `model`, patched, for the length of the block.
+
+        Its options are the sampler's affair: they change no weights.
+        """
+        checkpoint = self.checkpoint(model.file)
+        with self._module(model.file, checkpoint.part(model.part), self.precision, model.patches) as module:
+            yield _network(checkpoint, module, self.precision)
+
+    @contextmanager
+    def text_encoder(self, clip: Clip) -> Iterator[TextEncoder]:
+        """The text encoders of `clip`, patched, for the length of the block."""
+        family, placed_towers = self._towers(clip)
+        with ExitStack() as stack:
+            towers = [
+                stack.enter_context(self._tower(tower, file, part, clip.patches))
+                for tower, file, part in placed_towers
+            ]
+            yield TextEncoder(family, towers)
+
+    @contextmanager
+    def vae(self, vae: Vae) -> Iterator[VaeCodec]:
+        """The autoencoder of `vae` for the length of the block."""
+        part = self.checkpoint(vae.file).part("vae")
+        with self._module(vae.file, part, self.vae_precision, ()) as module:
+            yield VaeCodec(module, self.vae_precision)
+
+    def usage(self) -> Usage:
+        """What the store holds now."""
+        return self._leases.usage()
+
+    def release(self) -> int:
+        """Drop all weights that nobody uses; the bytes dropped."""
+        return self._leases.release()
+
+    def close(self) -> None:
+        """Drop all weights that nobody uses, and stop waiting for idle ones."""
+        self._leases.close()
+
+    def _module(
+        self, file: FileRef, part: Part, precision: Precision, patches: tuple[Patch, ...]
+    ) -> AbstractContextManager[nn.Module]:
+        if patches:
+            return self._patched(file, part, precision, patches)
+
+        def make() -> Made[nn.Module]:
+            module = placed(load(part), self.device, precision)
+            return Made(value=module, bytes=module_bytes(module))
+
+        key = _Key(file, part.name, precision)
+        return self._leases.lease(key, make, expected_bytes=expected_bytes(part, precision))
+
+    @contextmanager
+    def _patched(
+        self, file: FileRef, part: Part, precision: Precision, patches: tuple[Patch, ...]
+    ) -> Iterator[nn.Module]:
+        if self.patcher is None:
+            raise InputError("This model store cannot apply patches (LoRA); make it with a patcher.")
+        patcher = self.patcher
+        with self._module(file, part, precision, ()) as base:
+
+            def make() -> Made[nn.Module]:
+                changed = patcher(part, base.state_dict(), patches)
+                size = sum(tensor.nbytes for tensor in changed.values())
+                return Made(value=patched(part, base, changed), bytes=size)
+
+            with self._leases.lease(_Key(file, part.name, precision, patches), make) as module:
+                yield module
+
+    def _towers(self, clip: Clip) -> tuple[Family, list[tuple[Tower, FileRef, Part]]]:
+        opened = [(file, self.checkpoint(file)) for file in clip.files]
+        family = _text_family(clip, opened)
+        found: list[tuple[Tower, FileRef, Part]] = []
+        loose = [
+            (file, checkpoint.parts["text"]) for file, checkpoint in opened if "text" in checkpoint.parts
+        ]
+        for tower in family.towers:
+            whole = [(file, c.parts[tower.part]) for file, c in opened if tower.part in c.parts]
+            matching = whole or _matching(loose, tower, alone=len(family.towers) == 1)
+            if not matching:
+                held = ", ".join(file.name for file in clip.files)
+                raise ModelFileError(
+                    f"No text encoder '{tower.part}' of {family.title} is in {held}; choose a file that holds it.",
+                    code="model-file-part",
+                    location=held,
+                )
+            found.append((tower, *matching[0]))
+        return family, found
+
+    @contextmanager
+    def _tower(
+        self, tower: Tower, file: FileRef, part: Part, patches: tuple[Patch, ...]
+    ) -> Iterator[ClipTower]:
+        config = {"hidden_act": tower.activation, **part.config}
+        configured = part.configured(name=tower.part, config=config)
+        with self._module(file, configured, self.text_precision, patches) as module:
+            if not isinstance(module, ClipText):
+                raise ModelFileError(
+                    f"'{part.name}' in {file.name} is no CLIP text encoder; choose another file."
+                )
+            yield ClipTower(
+                spec=tower,
+                module=module,
+                tokenizer=self._tokenizer(file, module.vocabulary),
+                lookup=self._embedding,
+                layer=_layer(tower, part, module),
+            )
+
+    def _tokenizer(self, file: FileRef, size: int) -> ClipTokenizer:
+        checkpoint = self.checkpoint(file)
+
+        def make() -> Made[ClipTokenizer]:
+            found = find_tokenizer(
+                checkpoint.path, checkpoint.metadata, size=size, folders=self.tokenizer_folders
+            )
+            return Made(value=found, bytes=1)
+
+        with self._opened.lease((file, "tokenizer", size), make) as tokenizer:
+            return tokenizer
+
+    def _embedding(self, name: str, part: str, width: int) -> Tensor:
+        path = self.embedding(name)
+        if path is None:
+            raise InputError(
+                f"There is no embedding '{name[:80]}' in the embeddings folders; add it or correct its name."
+            )
+        return read_embedding(path, part, width)
+
+
+def default_budget(device: torch.device) -> int:
+    """Half of the machine's memory, or 85 % of the GPU's."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory * GPU_SHARE)
+    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * CPU_SHARE)
+
+
+def module_bytes(module: nn.Module) -> int:
+    """The bytes of a module's parameters and buffers."""
+    return sum(tensor.nbytes for tensor in module.state_dict().values())
+
+
+def _network(checkpoint: Checkpoint, module: nn.Module, precision: Precision) -> Network:
+    family, parameterization, latent = (
+        checkpoint.family,
+        checkpoint.parameterization,
+        checkpoint.latent_format,
+    )
+    if family is None or parameterization is None or latent is None:
+        raise ModelFileError(f"{checkpoint.path.name} holds no diffusion network; choose another file.")
+    return UNetNetwork(
+        module,
+        rule=family.conditioning,
+        parameterization=parameterization,
+        latent_format=latent,
+        precision=precision,
+    )
+
+
+def _text_precision(device: torch.device, chosen: Precision, choice: str) -> Precision:
+    """Prompts are encoded once, so on CPUs in full precision unless another was asked for."""
+    if device.type == "cpu" and choice == "auto":
+        return Precision(dtype=torch.float32)
+    return Precision(dtype=chosen.dtype)
+
+
+def _vae_precision(device: torch.device, chosen: Precision) -> Precision:
+    """Some autoencoders overflow in fp16, so they compute in bf16 or fp32 there."""
+    if chosen.dtype != torch.float16:
+        return chosen
+    has_bf16 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    return Precision(dtype=torch.bfloat16 if has_bf16 else torch.float32, channels_last=has_bf16)
+
+
+def _text_family(clip: Clip, opened: Sequence[tuple[FileRef, Checkpoint]]) -> Family:
+    if clip.family is not None:
+        if clip.family not in BY_NAME:
+            raise InputError(f"'{clip.family}' is no known model family; use one of {', '.join(BY_NAME)}.")
+        return BY_NAME[clip.family]
+    for _, checkpoint in opened:
+        if checkpoint.family is not None:
+            return checkpoint.family
+    if len(opened) > 1:
+        return BY_NAME["sdxl"]
+    widths = {
+        part.config.get("hidden_size") for _, c in opened for part in c.parts.values() if part.kind == "clip"
+    }
+    return BY_NAME["sd2" if 1024 in widths else "sdxl-refiner" if 1280 in widths else "sd1"]
+
+
+KNOWN_WIDTHS = {"clip_l": 768, "clip_h": 1024, "clip_g": 1280}
+
+
+def _matching(
+    loose: Sequence[tuple[FileRef, Part]], tower: Tower, *, alone: bool
+) -> list[tuple[FileRef, Part]]:
+    if alone:
+        return list(loose)
+    exact = [item for item in loose if item[1].config.get("hidden_size") == KNOWN_WIDTHS[tower.part]]
+    return exact or [item for item in loose if ("projection_dim" in item[1].config) == tower.pooled]
+
+
+def _layer(tower: Tower, part: Part, module: ClipText) -> int:
+    """The family's layer; diffusers' folders of SD 2.x leave out the layers that are not used."""
+    return -1 if part.layout == "diffusers" and tower.part == "clip_h" else tower.layer

@@ -1,0 +1,214 @@
+"""A UNet of SD 1.x, SD 2.x or SDXL as sampling sees it (`Network`).
+
+Beside the text, SDXL takes a pooled vector and sizes; networks with extra input channels take a mask and the
+masked picture (inpainting, nine channels) or a picture (InstructPix2Pix, eight).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+from torch import Tensor
+from torch.nn import functional
+
+from graphcore.errors import InputError
+from nodes.diffusion.families.family import ConditioningRule
+from nodes.diffusion.network import LatentFormat, LatentScene, Residuals
+from nodes.diffusion.parameterization import Parameterization
+from nodes.diffusion.precision import Precision
+from nodes.values import ConditioningEntry
+
+GREY_LATENT = (0.8223, -0.6876, 0.6364, 0.1380)
+"""Mid-grey in the scaled latents of SD's VAE: what an inpainting network sees where all is masked."""
+REFINER_SCORE = 6.0
+SIZES = {"text+size": 6, "text+score": 5}
+
+
+class UNetNetwork:
+    """A UNet2DConditionModel that satisfies `Network`.
+
+    It may be called from several threads at once. Tensors given to it are on its device and in its dtype.
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        *,
+        rule: ConditioningRule,
+        parameterization: Parameterization,
+        latent_format: LatentFormat,
+        precision: Precision,
+    ) -> None:
+        self.module = module
+        self.rule = rule
+        self.parameterization = parameterization
+        self.latent_format = latent_format
+        self.precision = precision
+        self._switch = _Switch()
+        for transformer in getattr(module.mid_block, "attentions", ()):
+            for block in transformer.transformer_blocks:
+                block.attn1.set_processor(_PerturbedAttention(self._switch))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.precision.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self.module.device)
+
+    def conditions(self, entry: ConditioningEntry, scene: LatentScene) -> dict[str, Tensor]:
+        """What this network takes of an entry: "context"; SDXL's "pooled" and "size"; "concat" (see `Network`)."""
+        config = self.module.config
+        width = _single(config.cross_attention_dim)
+        if entry.embeddings.shape[-1] != width:
+            raise InputError(
+                f"The text embeddings are {entry.embeddings.shape[-1]} wide, but this model takes {width}; encode the "
+                "prompt with the text encoder of the same model."
+            )
+        named = {"context": entry.embeddings}
+        if self.rule in SIZES:
+            named |= self._sized(entry, scene)
+        extra = int(config.in_channels) - self.latent_format.channels
+        if extra:
+            named["concat"] = self._concat(entry, scene, extra)
+        return {name: tensor.to(self.device, self.dtype) for name, tensor in named.items()}
+
+    def __call__(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        conditions: Mapping[str, Tensor],
+        *,
+        residuals: Residuals | None = None,
+        perturbation: str | None = None,
+    ) -> Tensor:
+        """The raw prediction for rows of scaled latents (see `Network`)."""
+        if "concat" in conditions:
+            x = torch.cat([x, conditions["concat"]], dim=1)
+        extra: dict[str, Any] = {}
+        if "size" in conditions:
+            coarse, fine = conditions["size"].float().chunk(2, dim=1)
+            extra["added_cond_kwargs"] = {"text_embeds": conditions["pooled"], "time_ids": coarse + fine}
+        if residuals is not None:
+            extra |= self._additions(residuals)
+        with self._switch.set(perturbation):
+            prediction: Tensor = self.module(
+                x.contiguous(memory_format=self.precision.memory_format),
+                timestep,
+                encoder_hidden_states=conditions["context"],
+                return_dict=False,
+                **extra,
+            )[0]
+        return prediction
+
+    def _sized(self, entry: ConditioningEntry, scene: LatentScene) -> dict[str, Tensor]:
+        """SDXL's pooled vector, and its sizes as coarse and fine halves, which a short dtype does not round away."""
+        config = self.module.config
+        count = SIZES[self.rule]
+        wanted = config.projection_class_embeddings_input_dim - count * config.addition_time_embed_dim
+        if entry.pooled is None or entry.pooled.shape[-1] != wanted:
+            found = "none" if entry.pooled is None else f"one of {entry.pooled.shape[-1]}"
+            raise InputError(
+                f"This model takes a pooled text vector of {wanted} values, but the conditioning has {found}; encode "
+                "the prompt with the text encoder of the same model."
+            )
+        height, width = (side * self.latent_format.downscale for side in scene.latent.shape[-2:])
+        given = entry.size or (height, width, 0, 0)
+        rest = (given[0], given[1]) if count == 6 else (REFINER_SCORE,)
+        numbers = (*given[:4], *rest) if len(given) != count else given
+        sizes = torch.tensor([numbers], dtype=torch.float32)
+        coarse = sizes.to(self.dtype).float()
+        return {"pooled": entry.pooled, "size": torch.cat([coarse, sizes - coarse], dim=1)}
+
+    def _concat(self, entry: ConditioningEntry, scene: LatentScene, extra: int) -> Tensor:
+        channels = self.latent_format.channels
+        if extra == channels:
+            return self._source_picture(entry, scene)
+        if extra != channels + 1:
+            raise InputError(
+                f"This model takes {extra} extra input channels, which no node can give it; use another."
+            )
+        given, mask = entry.concat_latent, entry.concat_mask
+        picture = scene.latent if given is None else self.latent_format.scaled(given)
+        mask = scene.noise_mask if mask is None else mask
+        if mask is None:
+            grey = torch.tensor(GREY_LATENT if channels == 4 else (0.0,) * channels).view(1, channels, 1, 1)
+            blank = grey.to(scene.latent).expand_as(scene.latent)
+            return torch.cat([torch.ones_like(blank[:, :1]), blank], dim=1)
+        mask = mask.reshape(-1, 1, *mask.shape[-2:]).to(scene.latent)
+        mask = functional.interpolate(mask, scene.latent.shape[-2:], mode="bilinear").round()
+        picture = _like(picture, scene)
+        rows = max(picture.shape[0], mask.shape[0])
+        return torch.cat([_repeated(mask, rows), _repeated(picture, rows)], dim=1)
+
+    def _source_picture(self, entry: ConditioningEntry, scene: LatentScene) -> Tensor:
+        """The picture that InstructPix2Pix changes: unscaled for SD (Brooks et al. 2022), scaled for SDXL."""
+        given = entry.concat_latent
+        if given is None:
+            return torch.zeros_like(scene.latent)
+        return _like(given if self.rule == "text" else self.latent_format.scaled(given), scene)
+
+    def _additions(self, residuals: Residuals) -> dict[str, Any]:
+        extra: dict[str, Any] = {}
+        if residuals.down or residuals.mid is not None:
+            nothing = torch.zeros(())
+            skips = 1 + sum(
+                len(block.resnets) + len(block.downsamplers or ()) for block in self.module.down_blocks
+            )
+            extra["down_block_additional_residuals"] = residuals.down or (nothing,) * skips
+            extra["mid_block_additional_residual"] = nothing if residuals.mid is None else residuals.mid
+        if residuals.intrablock:
+            extra["down_intrablock_additional_residuals"] = list(residuals.intrablock)
+        return extra
+
+
+class _Switch(threading.local):
+    """Which perturbation the forward pass of this thread wants."""
+
+    identity = False
+
+    @contextmanager
+    def set(self, perturbation: str | None) -> Iterator[None]:
+        if perturbation not in (None, "pag:mid"):
+            raise InputError(f"This model knows no perturbation '{perturbation}'; it has 'pag:mid'.")
+        self.identity = perturbation is not None
+        try:
+            yield
+        finally:
+            self.identity = False
+
+
+class _PerturbedAttention(AttnProcessor2_0):
+    """Self-attention that can be told to look only at itself (Ahn et al. 2024, perturbed-attention guidance)."""
+
+    def __init__(self, switch: _Switch) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.switch = switch
+
+    def __call__(self, attn: Attention, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if self.switch.identity:
+            values: Tensor = attn.to_out[0](attn.to_v(hidden_states))
+            return values
+        attended: Tensor = super().__call__(attn, hidden_states, *args, **kwargs)
+        return attended
+
+
+def _like(picture: Tensor, scene: LatentScene) -> Tensor:
+    picture = picture.to(scene.latent)
+    if picture.shape[-2:] != scene.latent.shape[-2:]:
+        picture = functional.interpolate(picture, scene.latent.shape[-2:], mode="bilinear")
+    return picture
+
+
+def _repeated(tensor: Tensor, rows: int) -> Tensor:
+    return tensor.repeat(-(-rows // tensor.shape[0]), 1, 1, 1)[:rows]
+
+
+def _single(width: Any) -> int:
+    return int(width[0] if isinstance(width, (list, tuple)) else width)
