@@ -18,6 +18,26 @@ from graphcore.formats.ui.virtual import PRIMITIVE, is_group_node, is_virtual
 from graphcore.formats.ui.widgets import ABSENT
 
 PATTERN_WIDGET = "filename_prefix"
+PATTERN_CLASSES = frozenset(
+    {
+        "SaveImage",
+        "SaveImageAdvanced",
+        "SaveAnimatedWEBP",
+        "SaveAnimatedPNG",
+        "SaveSVGNode",
+        "SaveVideo",
+        "SaveWEBM",
+        "SaveAudio",
+        "SaveAudioMP3",
+        "SaveAudioOpus",
+        "SaveGLB",
+        "SaveLatent",
+        "ModelSave",
+        "CLIPSave",
+        "VAESave",
+        "LoraSave",
+    }
+)
 ALIAS_PROPERTY = "Node name for S&R"
 
 
@@ -132,9 +152,10 @@ def _apply_primitives(scope: Scope) -> None:
             link = scope.graph.links.get(slot.link) if slot.link is not None else None
             origin = scope.nodes.get(link.origin) if link is not None else None
             name = slot.widget or slot.name
-            if origin is not None and origin.node.type == PRIMITIVE and origin.node.values:
-                if name in placed.widgets:
-                    placed.widgets[name] = placed.widgets[name].holding(origin.node.values[0])
+            if origin is None or origin.node.type != PRIMITIVE or not origin.node.values:
+                continue
+            if name in placed.widgets:
+                placed.widgets[name] = placed.widgets[name].holding(origin.node.values[0])
         if placed.inside is not None:
             _apply_primitives(placed.inside)
 
@@ -167,7 +188,7 @@ class _Writer:
         spec = placed.widgets[name].spec
         if spec is not None and spec.flag("dynamicPrompts"):
             return choose_dynamically(value, self.random)
-        if name == PATTERN_WIDGET and placed.definition is not None and "%" in value:
+        if name == PATTERN_WIDGET and placed.node.type in PATTERN_CLASSES:
             return fill_file_name(value, self.now, self.widget_of)
         return value
 

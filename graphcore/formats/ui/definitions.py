@@ -18,6 +18,7 @@ DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
 AUTOGROW = "COMFY_AUTOGROW_V3"
 MATCH_TYPE = "COMFY_MATCHTYPE_V3"
 MAX_NESTING = 8
+MAX_GROWN = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,17 @@ class InputDefinition:
         """The type that decides on the widget: `widgetType` where the setting is there, else the input's own."""
         override = self.settings.get("widgetType")
         return override if isinstance(override, str) else self.type
+
+    def grown_names(self, count: int) -> list[str]:
+        """The names of the first `count` inputs of an autogrow input."""
+        template = self.settings.get("template")
+        shape: Mapping[str, object] = template if isinstance(template, Mapping) else {}
+        names = shape.get("names")
+        if isinstance(names, list):
+            return [f"{self.name}.{name}" for name in names[:count]]
+        least = shape.get("min")
+        most = max(count, least if isinstance(least, int) else 0)
+        return [f"{self.name}.{shape.get('prefix', '')}{index}" for index in range(min(most, MAX_GROWN))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

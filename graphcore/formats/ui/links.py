@@ -11,7 +11,7 @@ from graphcore.errors import DocumentError
 from graphcore.formats.ui.graph import SUBGRAPH_INPUT, SUBGRAPH_OUTPUT, Link, Mode, UiNode
 from graphcore.formats.ui.litegraph import ANY_TYPE
 from graphcore.formats.ui.placement import PlacedNode, Scope
-from graphcore.formats.ui.virtual import GETTERS, REROUTES, SETTERS, is_virtual
+from graphcore.formats.ui.virtual import GETTERS, PRIMITIVE, REROUTES, SETTERS, is_virtual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +112,7 @@ def _across(scope: Scope, link: Link, wanted: str, below: UiNode) -> _Output | C
         instance = scope.instance
         if not 0 <= link.origin_slot < len(instance.slots):
             raise _dangling(below, f"is linked to input {link.origin_slot} of its subgraph, which has none")
-        if instance.slots[link.origin_slot].link is not None:
+        if _is_wired(instance, link.origin_slot):
             return _above_input(instance, link.origin_slot)
         widget = instance.widgets.get(scope.subgraph.inputs[link.origin_slot].name)
         return None if widget is None else Constant(value=widget.value)
@@ -120,6 +120,14 @@ def _across(scope: Scope, link: Link, wanted: str, below: UiNode) -> _Output | C
     if origin is None:
         raise _dangling(below, f"is linked to node {link.origin}, which the file does not hold")
     return _Output(placed=origin, slot=link.origin_slot, wanted=wanted)
+
+
+def _is_wired(instance: PlacedNode, index: int) -> bool:
+    """Whether an input of an instance takes a link; one from a primitive node has set its widget instead."""
+    link_id = instance.slots[index].link
+    link = instance.scope.graph.links.get(link_id) if link_id is not None else None
+    origin = instance.scope.nodes.get(link.origin) if link is not None else None
+    return link_id is not None and (origin is None or origin.node.type != PRIMITIVE)
 
 
 def _setter_of(getter: PlacedNode) -> PlacedNode:

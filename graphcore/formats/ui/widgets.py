@@ -106,12 +106,17 @@ class _SavedValues:
     A file that holds both may have been edited in its list alone, so the names count only while they agree with it.
     """
 
-    __slots__ = ("_named", "_place", "_values")
+    __slots__ = ("_inputs", "_named", "_place", "_values")
 
     def __init__(self, definition: NodeDefinition, node: UiNode) -> None:
         self._named = named_values(node)
         self._values = _without_socket_places(definition, node.values or ())
+        self._inputs = tuple(slot.name for slot in node.inputs)
         self._place = 0
+
+    def inputs_below(self, prefix: str) -> int:
+        """How many inputs of the file have names that start with `prefix`."""
+        return sum(name.startswith(prefix) for name in self._inputs)
 
     def take(self, name: str) -> object:
         """The value for the next widget, or ABSENT."""
@@ -136,6 +141,12 @@ def named_values(node: UiNode) -> Mapping[str, object]:
 
 def _walk(specs: Iterable[InputDefinition], prefix: str, saved: _SavedValues) -> Iterator[Widget]:
     for spec in specs:
+        if spec.template and is_widget(spec.template[0]):
+            for grown in spec.grown_names(saved.inputs_below(f"{prefix}{spec.name}.")):
+                name = prefix + grown
+                yield Widget(
+                    name=name, value=_settled(spec.template[0], saved.take(name)), spec=spec.template[0]
+                )
         if not is_widget(spec):
             continue
         name = prefix + spec.name
