@@ -1,0 +1,55 @@
+# `make setup` once; then `make demo`, `make test`, `make check` (what CI runs), `make bench`, `make docs`.
+# `make setup CPU=1` takes PyTorch without CUDA, which is far smaller.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.setup-stamp
+TORCH_INDEX := $(if $(CPU),--extra-index-url https://download.pytorch.org/whl/cpu)
+PYTEST_WORKERS ?= 2
+PYTEST ?= $(BIN)/pytest -n $(PYTEST_WORKERS)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lint types docs docs-check bench bench-smoke clean
+
+help: ## List what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+
+setup: $(STAMP) ## Make a virtual environment with everything in it
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "graphcore needs Python 3.11 or newer: make setup PYTHON=python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet $(TORCH_INDEX) -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP) ## Make a first picture with the embedded checkpoint
+	$(BIN)/graphcore run workflows/text-to-image.json --output-dir output
+
+test: $(STAMP) ## Run the tests
+	$(PYTEST)
+
+check: $(STAMP) lint types docs-check test bench-smoke ## All that CI runs
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+docs: $(STAMP) ## Write the generated pages anew
+	$(BIN)/python -m tools.docs
+
+docs-check: $(STAMP)
+	$(BIN)/python -m tools.docs --check
+
+bench: $(STAMP) ## Measure, and compare with the limits
+	$(BIN)/python -m benchmarks
+
+bench-smoke: $(STAMP)
+	$(BIN)/python -m benchmarks --smoke
+
+clean: ## Remove what was made, the virtual environment included
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
