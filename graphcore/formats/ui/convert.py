@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
+from typing import cast
 
 from graphcore.errors import DocumentError, Problem, ValidationError
 from graphcore.formats.ui.definitions import Definitions
@@ -16,6 +17,7 @@ from graphcore.formats.ui.placement import PlacedNode, Scope, place
 from graphcore.formats.ui.substitution import choose_dynamically, fill_file_name
 from graphcore.formats.ui.virtual import PRIMITIVE, is_group_node, is_virtual
 from graphcore.formats.ui.widgets import ABSENT
+from graphcore.jsontext import JSON
 
 PATTERN_WIDGET = "filename_prefix"
 PATTERN_CLASSES = frozenset(
@@ -67,7 +69,7 @@ def to_api_prompt(
     seed: int | None = None,
     now: datetime | None = None,
     limits: Limits | None = None,
-) -> dict[str, dict[str, object]]:
+) -> dict[str, JSON]:
     """The prompt that the editor would send, node for node and value for value.
 
     `seed` fixes the draws of dynamic prompts, `now` the date in file names.
@@ -80,10 +82,10 @@ def to_api_prompt(
     if missing:
         raise ValidationError(_missing_problem(entry, written) for entry in missing)
     _apply_primitives(root)
-    writer = _Writer(root=root, random=Random(seed), now=now or datetime.now())
+    writer = _Writer(root=root, random=Random(seed), now=now or datetime.now().astimezone())
     prompt = {placed.path: writer.entry(placed) for placed in written}
     _delete_dead_links(prompt)
-    return dict(sorted(prompt.items(), key=_editor_order))
+    return cast("dict[str, JSON]", dict(sorted(prompt.items(), key=_editor_order)))
 
 
 def missing_classes(
@@ -99,8 +101,8 @@ def _is_written(placed: PlacedNode) -> bool:
         return False
     if is_group_node(placed.node.type):
         raise DocumentError(
-            f"Node {placed.path} is a legacy group node ({placed.node.type}); open the file in a current editor, "
-            "which turns it into a subgraph, and save it again.",
+            f"Node {placed.path} is a legacy group node ({placed.node.type}); open the file in a current "
+            "editor, which turns it into a subgraph, and save it again.",
             code="legacy-group-node",
             pointer=placed.node.pointer,
         )
@@ -193,7 +195,7 @@ class _Writer:
         return value
 
     def widget_of(self, node_name: str, widget_name: str) -> object:
-        """The value of a widget of the node with this alias, else with this title; None when there is none."""
+        """The value of a widget of the node with this alias or else this title, or None."""
         nodes = list(self.root.walk())
         found = [placed for placed in nodes if _alias(placed) == node_name]
         found = found or [placed for placed in nodes if _title(placed) == node_name]

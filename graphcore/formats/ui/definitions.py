@@ -1,8 +1,8 @@
 """What a node class looks like from outside, read from ComfyUI's object_info JSON.
 
-object_info maps a class name to its inputs, outputs and titles. Inputs come in two shapes: V1 gives a combo as
-the list of its options (`[["a", "b"], {}]`), V3 gives the type "COMBO" with `options` among its settings; both
-read into the same InputDefinition.
+object_info maps a class name to its inputs, outputs and titles. Inputs come in two shapes: V1 gives a combo
+as the list of its options (`[["a", "b"], {}]`), V3 gives the type "COMBO" with `options` among its settings;
+both read into the same InputDefinition.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class InputDefinition:
 
     @property
     def widget_type(self) -> str:
-        """The type that decides on the widget: `widgetType` where the setting is there, else the input's own."""
+        """The type that decides on the widget: the setting `widgetType`, or else the input's own type."""
         override = self.settings.get("widgetType")
         return override if isinstance(override, str) else self.type
 
@@ -147,8 +147,10 @@ def _read_groups(
         members = groups.get(group) or {}
         if not isinstance(members, Mapping):
             raise _bad(place, f"has an `input.{group}` that is not an object")
-        for name in _ordered_names(members, order.get(group)):
-            inputs.append(_read_input(name, members[name], group == "required", f"{place}.{name}", nesting))
+        inputs.extend(
+            _read_input(name, members[name], group == "required", f"{place}.{name}", nesting)
+            for name in _ordered_names(members, order.get(group))
+        )
     return tuple(inputs)
 
 

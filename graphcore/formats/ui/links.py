@@ -67,24 +67,25 @@ def _above_input(placed: PlacedNode, index: int) -> _Output | Constant | None:
 
 def _above_output(output: _Output) -> _Output | Source | Constant | None:
     placed = output.placed
-    kind = placed.node.type
     if placed.node.mode == Mode.MUTED:
         return None
     if placed.node.mode == Mode.BYPASSED:
         index = bypass_input(placed, output.slot, output.wanted)
         return None if index is None else _above_input(placed, index)
-    if kind in REROUTES or kind in SETTERS:
+    if is_virtual(placed.node.type):
         return _through(placed, output.wanted)
-    if kind in GETTERS:
-        return _through(_setter_of(placed), output.wanted)
-    if is_virtual(kind):
-        return None
     if placed.inside is not None:
         return _into_subgraph(placed.inside, output)
     return Source(node=placed.path, slot=output.slot)
 
 
 def _through(placed: PlacedNode, wanted: str) -> _Output | Constant | None:
+    """Past a node of the editor: a reroute or Set node passes its input on, a Get node that of its Set node."""
+    kind = placed.node.type
+    if kind in GETTERS:
+        placed = _setter_of(placed)
+    elif kind not in REROUTES and kind not in SETTERS:
+        return None
     link = placed.slots[0].link if placed.slots else None
     return None if link is None else _follow(placed, link, wanted)
 

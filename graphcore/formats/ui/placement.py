@@ -1,7 +1,7 @@
 """Lays a UI graph out flat: every node with its path, its merged slots and its widget values.
 
-Instances of subgraphs are opened here. The path of an inner node is the ids of the instances around it and its own,
-joined by colons.
+Instances of subgraphs are opened here. The path of an inner node is the ids of the instances around it and
+its own, joined by colons.
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ def _set_proxied_widgets(node: UiNode, inside: Scope) -> None:
 
 
 def _proxy(pair: object) -> tuple[str, str]:
-    """The id of the inner node and the name of its widget; the id is -1 for an input of the instance itself."""
+    """The inner node's id and its widget's name; the id is -1 for an input of the instance itself."""
     if isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], str):
         return pair[0], pair[1]
     return "", ""

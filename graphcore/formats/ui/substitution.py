@@ -65,7 +65,7 @@ def _read_choices(text: str, position: int) -> tuple[list[str], int]:
 def fill_file_name(text: str, now: datetime, look_up: Callable[[str, str], object]) -> str:
     """Fill in `%date:FORMAT%` and `%Node name.widget%`.
 
-    `look_up` gives the value of a node's widget, or None where there is none; other patterns stay for the server.
+    `look_up` gives the value of a node's widget, or None without one; other patterns stay as they are.
     """
 
     def replacement(match: re.Match[str]) -> str:

@@ -1,8 +1,8 @@
 """Which widgets a node has and which values the file holds for them.
 
-`widgets_values` has one place per widget, in the order of the class's inputs, plus places that never reach the
-prompt: the control after a seed, the filter after a controlled combo, and upload buttons at the end. The places
-are counted, not recognised, because old files hold booleans where new ones hold text.
+`widgets_values` has one place per widget, in the order of the class's inputs, plus places that never reach
+the prompt: the control after a seed, the filter after a controlled combo, and upload buttons at the end. The
+places are counted, not recognised, because old files hold booleans where new ones hold text.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def read_widgets(definition: NodeDefinition, node: UiNode) -> dict[str, Widget]:
 class _SavedValues:
     """Hands out the saved values of one node, by name where the file names them, else by position.
 
-    A file that holds both may have been edited in its list alone, so the names count only while they agree with it.
+    A file that holds both may have been edited in its list alone: names count only while they agree with it.
     """
 
     __slots__ = ("_inputs", "_named", "_place", "_values")
