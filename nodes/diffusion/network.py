@@ -1,9 +1,11 @@
 """What sampling asks of a diffusion network, and nothing more.
 
-A family (SD 1.x, SDXL, SD3 ...) wraps its diffusers module in an object that satisfies `Network`. The denoiser
-is the only caller: it makes the rows of one forward pass, and the network knows neither sigmas nor guidance.
+A family (SD 1.x, SDXL, SD3 ...) wraps its diffusers module in an object that satisfies `Network`. The
+denoiser is the only caller: it makes the rows of one forward pass, and the network knows neither sigmas nor
+guidance.
 
-    conditioning entry --Network.conditions--> named tensors --rows of one batch--> Network.__call__ --> prediction
+    conditioning entry --Network.conditions--> named tensors --rows of one batch--> Network.__call__ -->
+    prediction
 """
 
 from __future__ import annotations
@@ -53,9 +55,9 @@ class LatentFormat:
 class LatentScene:
     """What is being sampled, for conditions that depend on it (inpainting and image-to-image networks).
 
-    `latent` (batch, channels, height, width) is the scaled latent that the run starts from, `noise` the starting
-    noise of the same shape, `noise_mask` (batch, 1, height, width) is 1 where the picture may change. All are
-    float32 and on the network's device.
+    `latent` (batch, channels, height, width) is the scaled latent that the run starts from, `noise` the
+    starting noise of the same shape, `noise_mask` (batch, 1, height, width) is 1 where the picture may
+    change. All are float32 and on the network's device.
     """
 
     latent: Tensor
@@ -114,8 +116,9 @@ class HintNetwork(Protocol):
 class Network(Protocol):
     """A diffusion network as one callable.
 
-    `parameterization` says what its output means and how sigmas become timesteps; `latent_format` how latents are
-    scaled; `dtype` and `device` are those it computes in. Weights (patches too) are settled before sampling.
+    `parameterization` says what its output means and how sigmas become timesteps; `latent_format` how latents
+    are scaled; `dtype` and `device` are those it computes in. Weights (patches too) are settled before
+    sampling.
     """
 
     @property
@@ -133,12 +136,12 @@ class Network(Protocol):
     def conditions(self, entry: ConditioningEntry, scene: LatentScene) -> dict[str, Tensor]:
         """What the network takes of one entry, as tensors by name; called once a run for each entry.
 
-        Every tensor has 1 row or `batch` rows. "context" (rows, tokens, width) is always there and may differ in
-        tokens between entries. Others are the family's own, e.g. "pooled" (rows, width), "size" (rows, n),
-        "image" (rows, tokens, width) for IP-Adapter; "concat" (rows, channels, height, width), the extra input
-        channels of inpainting networks, is cropped along with areas. Two entries share a forward pass when they
-        have the same names and, context aside, the same shapes. Raises InputError if the entry does not fit
-        (wrong width, missing pooled vector).
+        Every tensor has 1 row or `batch` rows. "context" (rows, tokens, width) is always there and may differ
+        in tokens between entries. Others are the family's own, e.g. "pooled" (rows, width), "size" (rows, n),
+        "image" (rows, tokens, width) for IP-Adapter; "concat" (rows, channels, height, width), the extra
+        input channels of inpainting networks, is cropped along with areas. Two entries share a forward pass
+        when they have the same names and, context aside, the same shapes. Raises InputError if the entry does
+        not fit (wrong width, missing pooled vector).
         """
         ...
 
@@ -153,9 +156,9 @@ class Network(Protocol):
     ) -> Tensor:
         """The raw prediction (epsilon, v, x0 or flow), of x's shape.
 
-        `x` (rows, channels, height, width) is already scaled for the network, `timestep` (rows,) is float32 in the
-        network's own units (0-999 for SD, 0-1000 for SD3); `conditions` have `rows` rows each. All but the
-        timestep come in `dtype`. `perturbation` names a change of its attention ("pag:mid": identity
+        `x` (rows, channels, height, width) is already scaled for the network, `timestep` (rows,) is float32
+        in the network's own units (0-999 for SD, 0-1000 for SD3); `conditions` have `rows` rows each. All but
+        the timestep come in `dtype`. `perturbation` names a change of its attention ("pag:mid": identity
         self-attention in the middle block); a network that cannot do one raises InputError.
         """
         ...

@@ -13,13 +13,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-import torchsde  # type: ignore[import-untyped]
+import torchsde
 from torch import Tensor
 
 StepNoise = Callable[[Tensor, Tensor], Tensor]
 """Unit-variance noise for the step between two sigmas."""
 
 _SEEDS = 2**64
+
+_TREE_DIGITS = 6
+"""Digits that a Brownian tree rounds its ends to."""
 
 
 def generator(seed: int) -> torch.Generator:
@@ -75,17 +78,18 @@ class SeededNoise:
         return draw
 
     def brownian(self, sigmas: Tensor) -> StepNoise:
-        low, high = sigmas[sigmas > 0].min().float(), sigmas.max().float()
+        low, high = float(sigmas[sigmas > 0].min()), float(sigmas.max())
         if low == high:
             return self.gaussian()
         zero = torch.zeros(self.like.shape, dtype=self.like.dtype)
         tree = torchsde.BrownianTree(low, zero, high, entropy=self.seed % _SEEDS)
+        lowest, highest = round(low, _TREE_DIGITS), round(high, _TREE_DIGITS)
 
         def draw(sigma: Tensor, sigma_next: Tensor) -> Tensor:
-            start, end = sorted((sigma.float(), sigma_next.float()))
+            start, end = sorted((float(sigma), float(sigma_next)))
             sign = 1 if sigma_next > sigma else -1
-            step = tree(start.clamp(low, high), end.clamp(low, high))
-            increment: Tensor = (step * sign / (end - start).sqrt()).to(self.like)
+            step = tree(max(start, lowest), min(end, highest))
+            increment: Tensor = (step * sign / (end - start) ** 0.5).to(self.like)
             return increment
 
         return draw

@@ -1,8 +1,8 @@
 """Between samplers, which speak of sigmas, and networks, which speak of timesteps and epsilon, v or flow.
 
-Samplers see one kind of model: denoised = D(x, sigma) with x = alpha * x0 + sigma * noise, where alpha is 1 for
-diffusion models (Karras et al. 2022, "EDM", variance exploding form) and 1 - sigma for rectified flow. What a given
-network predicts, and on which timesteps it was trained, is settled here.
+Samplers see one kind of model: denoised = D(x, sigma) with x = alpha * x0 + sigma * noise, where alpha is 1
+for diffusion models (Karras et al. 2022, "EDM", variance exploding form) and 1 - sigma for rectified flow.
+What a given network predicts, and on which timesteps it was trained, is settled here.
 """
 
 from __future__ import annotations
@@ -63,6 +63,10 @@ class Parameterization(Protocol):
         """The sigma at a share of the whole schedule: 0 is before its noisy beginning, 1 its end."""
         ...
 
+    def share(self, sigma: Tensor) -> float:
+        """How much of the schedule lies behind a sigma: 0 at pure noise, 1 at the end."""
+        ...
+
     def scale_input(self, x: Tensor, sigma: Tensor) -> Tensor:
         """x as the network takes it; `sigma` broadcasts against x."""
         ...
@@ -86,7 +90,8 @@ def linear_betas(*, timesteps: int = 1000, start: float = 0.00085, end: float = 
 
 
 def zero_terminal_snr(alphas_cumprod: Tensor) -> Tensor:
-    """Shift and scale sqrt(alphas_cumprod) so that the last step holds no signal (Lin et al. 2023, algorithm 1).
+    """Shift and scale sqrt(alphas_cumprod) so that the last step holds no signal (Lin et al. 2023, algorithm
+    1).
 
     The last value is not 0 but 4.9e-8 (sigma 4518), which keeps sigmas finite.
     """
@@ -104,8 +109,36 @@ def _table_from_betas(betas: Tensor, zero_snr: bool) -> Tensor:
     return ((1 - alphas_cumprod) / alphas_cumprod).sqrt()
 
 
+class _Diffusion:
+    """What all diffusion models share: x = x0 + sigma * noise, scaled to unit variance for the network."""
+
+    __slots__ = ()
+    prediction: Prediction
+
+    @property
+    def process(self) -> NoiseProcess:
+        return NoiseProcess()
+
+    def scale_input(self, x: Tensor, sigma: Tensor) -> Tensor:
+        return x / (sigma**2 + 1) ** 0.5
+
+    def denoised(self, x: Tensor, prediction: Tensor, sigma: Tensor) -> Tensor:
+        if self.prediction == "epsilon":
+            return x - prediction * sigma
+        if self.prediction == "v_prediction":
+            return x / (sigma**2 + 1) - prediction * sigma / (sigma**2 + 1) ** 0.5
+        return prediction
+
+    def add_noise(self, latent: Tensor, noise: Tensor, sigma: Tensor, *, full: bool = False) -> Tensor:
+        level = (1 + sigma**2) ** 0.5 if full else sigma
+        return noise * level + latent
+
+    def finish(self, x: Tensor, sigma: Tensor) -> Tensor:
+        return x
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class DiscreteDiffusion:
+class DiscreteDiffusion(_Diffusion):
     """Diffusion with a table of discrete timesteps (SD 1.x, 2.x, SDXL): sigma^2 = (1 - abar_t) / abar_t.
 
     A sigma is given to the network as the nearest timestep (in log sigma), since it never saw others.
@@ -121,10 +154,6 @@ class DiscreteDiffusion:
         table = _table_from_betas(self.betas, self.zero_snr)
         object.__setattr__(self, "sigmas", table.float())
         object.__setattr__(self, "_log_sigmas", table.log().float())
-
-    @property
-    def process(self) -> NoiseProcess:
-        return NoiseProcess()
 
     def timestep(self, sigma: Tensor) -> Tensor:
         distance = (sigma.log().reshape(-1, 1) - self._log_sigmas).abs()
@@ -143,26 +172,12 @@ class DiscreteDiffusion:
             return 0.0
         return float(self.sigma(torch.tensor((1 - share) * (len(self.sigmas) - 1))))
 
-    def scale_input(self, x: Tensor, sigma: Tensor) -> Tensor:
-        return x / (sigma**2 + 1) ** 0.5
-
-    def denoised(self, x: Tensor, prediction: Tensor, sigma: Tensor) -> Tensor:
-        if self.prediction == "epsilon":
-            return x - prediction * sigma
-        if self.prediction == "v_prediction":
-            return x / (sigma**2 + 1) - prediction * sigma / (sigma**2 + 1) ** 0.5
-        return prediction
-
-    def add_noise(self, latent: Tensor, noise: Tensor, sigma: Tensor, *, full: bool = False) -> Tensor:
-        level = (1 + sigma**2) ** 0.5 if full else sigma
-        return noise * level + latent
-
-    def finish(self, x: Tensor, sigma: Tensor) -> Tensor:
-        return x
+    def share(self, sigma: Tensor) -> float:
+        return 1 - float(self.timestep(sigma)) / (len(self.sigmas) - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ContinuousEdm:
+class ContinuousEdm(_Diffusion):
     """Diffusion on continuous sigmas (Karras et al. 2022): timestep = log(sigma) / 4; SVD predicts v."""
 
     sigma_min: float = 0.002
@@ -173,10 +188,6 @@ class ContinuousEdm:
     def __post_init__(self) -> None:
         table = torch.linspace(math.log(self.sigma_min), math.log(self.sigma_max), 1000).exp()
         object.__setattr__(self, "sigmas", table)
-
-    @property
-    def process(self) -> NoiseProcess:
-        return NoiseProcess()
 
     def timestep(self, sigma: Tensor) -> Tensor:
         return 0.25 * sigma.log()
@@ -192,26 +203,15 @@ class ContinuousEdm:
         low, high = math.log(self.sigma_min), math.log(self.sigma_max)
         return math.exp((high - low) * (1 - share) + low)
 
-    def scale_input(self, x: Tensor, sigma: Tensor) -> Tensor:
-        return x / (sigma**2 + 1) ** 0.5
-
-    def denoised(self, x: Tensor, prediction: Tensor, sigma: Tensor) -> Tensor:
-        if self.prediction == "epsilon":
-            return x - prediction * sigma
-        if self.prediction == "v_prediction":
-            return x / (sigma**2 + 1) - prediction * sigma / (sigma**2 + 1) ** 0.5
-        return prediction
-
-    def add_noise(self, latent: Tensor, noise: Tensor, sigma: Tensor, *, full: bool = False) -> Tensor:
-        level = (1 + sigma**2) ** 0.5 if full else sigma
-        return noise * level + latent
-
-    def finish(self, x: Tensor, sigma: Tensor) -> Tensor:
-        return x
+    def share(self, sigma: Tensor) -> float:
+        low, high = math.log(self.sigma_min), math.log(self.sigma_max)
+        return 1 - (math.log(float(sigma)) - low) / (high - low)
 
 
 def shifted(time: Tensor, shift: float) -> Tensor:
-    """Time of a flow moved towards noise for large pictures: s t / (1 + (s - 1) t) (Esser et al. 2024, eq. 23)."""
+    """Time of a flow moved towards noise for large pictures: s t / (1 + (s - 1) t) (Esser et al. 2024, eq.
+    23).
+    """
     return time if shift == 1 else shift * time / (1 + (shift - 1) * time)
 
 
@@ -247,6 +247,9 @@ class RectifiedFlow:
         if share >= 1:
             return 0.0
         return float(shifted(torch.tensor(1 - share, dtype=torch.float64), self.shift))
+
+    def share(self, sigma: Tensor) -> float:
+        return 1 - float(sigma / (self.shift - (self.shift - 1) * sigma))
 
     def scale_input(self, x: Tensor, sigma: Tensor) -> Tensor:
         return x

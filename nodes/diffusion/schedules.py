@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
-import scipy.stats  # type: ignore[import-untyped]
+import scipy.stats
 import torch
 from torch import Tensor
 
@@ -51,9 +51,7 @@ def polyexponential(steps: int, sigma_min: float, sigma_max: float, *, rho: floa
     return _ended((ramp * (math.log(sigma_max) - math.log(sigma_min)) + math.log(sigma_min)).exp())
 
 
-def laplace(
-    steps: int, sigma_min: float, sigma_max: float, *, mu: float = 0.0, beta: float = 0.5
-) -> Tensor:
+def laplace(steps: int, sigma_min: float, sigma_max: float, *, mu: float = 0.0, beta: float = 0.5) -> Tensor:
     """Quantiles of a Laplace distribution of log sigma (Hang et al. 2024, arXiv 2407.03297).
 
     It ends at sigma_min: no 0 is appended.

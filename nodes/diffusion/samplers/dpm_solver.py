@@ -70,9 +70,7 @@ def _with_noise(t: Tensor, end: Tensor, final: Tensor, eta: float) -> tuple[Tens
     return target, (_sigma(end) ** 2 - _sigma(target) ** 2).clamp(min=0).sqrt()
 
 
-def dpm_fast(
-    x: Tensor, sigmas: Tensor, run: SamplerRun, *, eta: float = 0.0, s_noise: float = 1.0
-) -> Steps:
+def dpm_fast(x: Tensor, sigmas: Tensor, run: SamplerRun, *, eta: float = 0.0, s_noise: float = 1.0) -> Steps:
     """DPM-Solver-fast (section 3.4): one evaluation for each step of the schedule, in orders 3, 2, 1."""
     if len(sigmas) < 3:
         return (yield x, sigmas[0], 0)

@@ -1,0 +1,341 @@
+"""denoise(x, sigma): the one place that calls the network.
+
+Conditionings become entries (tensors, region, weight, time range) once a run. At each sigma, the entries of
+all wanted branches that are active are put into as few forward passes as their shapes allow, and the
+predictions of each branch are averaged by weight. Areas, masks, strengths and time ranges weigh as they do in
+ComfyUI.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from graphcore.errors import InputError
+from nodes.diffusion.guidance import NEGATIVE, Branch, Guide, Predictions
+from nodes.diffusion.network import HintNetwork, LatentScene, Network
+from nodes.diffusion.region import Region, entry_region, entry_weight
+from nodes.diffusion.samplers.protocol import DenoisedPair
+from nodes.values import Conditioning, ConditioningEntry, ControlHint
+
+MOST_REPEATS = 4
+"""How often the shortest context may be repeated to share a pass with a longer one."""
+
+_NOTHING = 1e-37
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hint:
+    """A hint with the sigmas between which it acts."""
+
+    network: HintNetwork
+    start_sigma: float
+    end_sigma: float
+
+    def acts(self, sigma: float) -> bool:
+        """True within its range."""
+        return self.end_sigma <= sigma <= self.start_sigma
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Entry:
+    """A conditioning entry, ready for the network.
+
+    `tensors` have 1 or batch rows, in the network's dtype. `weight` is a number, or (1 or batch, 1, height,
+    width) within `region` (None: the whole latent).
+    """
+
+    tensors: Mapping[str, Tensor]
+    region: Region | None
+    weight: float | Tensor
+    start_sigma: float
+    end_sigma: float
+    hints: tuple[Hint, ...] = ()
+
+    def acts(self, sigma: float) -> bool:
+        """True within its time range."""
+        return self.end_sigma <= sigma <= self.start_sigma
+
+    def size(self, x: Tensor) -> tuple[int, int]:
+        """Height and width of the part of x that it sees."""
+        return (x.shape[2], x.shape[3]) if self.region is None else (self.region.height, self.region.width)
+
+    def seen(self, x: Tensor) -> Tensor:
+        """The part of x that it sees."""
+        return x if self.region is None else self.region.of(x)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    branch: Branch
+    entry: Entry
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Denoiser:
+    """The guided prediction of x0, from a network and conditionings by name ("positive", "negative", ...).
+
+    `check_cancelled` is called before every forward pass and may raise.
+    """
+
+    network: Network
+    guide: Guide
+    entries: Mapping[str, Sequence[Entry]]
+    needs_uncond: bool = False
+    check_cancelled: Callable[[], None] = lambda: None
+    _joined: dict[tuple[int, ...], dict[str, Tensor]] = field(default_factory=dict)
+
+    def __call__(self, x: Tensor, sigma: Tensor, step: int) -> DenoisedPair:
+        """x (batch, channels, height, width) at sigma (0-d): the guided prediction, and the unconditional
+        one.
+
+        Where no unconditional prediction is made, the guided one stands for it.
+        """
+        share = self.network.parameterization.share(sigma)
+        branches = list(self.guide.branches(share))
+        if self.needs_uncond and NEGATIVE not in branches and self.entries.get(NEGATIVE.conditioning):
+            branches.append(NEGATIVE)
+        predictions = Predictions(
+            x=x, sigma=sigma, step=step, share=share, denoised=self.predict(x, sigma, branches)
+        )
+        denoised = self.guide(predictions)
+        return DenoisedPair(denoised, predictions.denoised.get(NEGATIVE, denoised))
+
+    def predict(self, x: Tensor, sigma: Tensor, branches: Sequence[Branch]) -> dict[Branch, Tensor]:
+        """The prediction of x0 of each branch; zeros where no entry of a branch is active."""
+        jobs = [
+            _Job(branch, entry)
+            for branch in branches
+            for entry in self._entries_of(branch)
+            if entry.acts(float(sigma))
+        ]
+        found = {branch: _WeightedSum(x) for branch in branches}
+        for group in _groups(jobs, x, float(sigma)):
+            for job, denoised in zip(group, self._forward(group, x, sigma), strict=True):
+                found[job.branch].add(denoised, job.entry)
+        return {branch: total.mean() for branch, total in found.items()}
+
+    def _entries_of(self, branch: Branch) -> Sequence[Entry]:
+        try:
+            return self.entries[branch.conditioning]
+        except KeyError:
+            raise InputError(
+                f"This guidance needs a conditioning called {branch.conditioning!r}; connect one.",
+                code="missing-conditioning",
+            ) from None
+
+    def _forward(self, group: Sequence[_Job], x: Tensor, sigma: Tensor) -> tuple[Tensor, ...]:
+        """One pass for all jobs of a group; x0 for each, within its region."""
+        self.check_cancelled()
+        network = self.network
+        batch = len(x)
+        seen = torch.cat([job.entry.seen(x) for job in group])
+        scaled = network.parameterization.scale_input(seen, sigma).to(network.dtype)
+        timestep = network.parameterization.timestep(sigma).to(x.device).expand(len(seen))
+        conditions = self._conditions([job.entry for job in group], batch)
+        residuals = None
+        for hint in group[0].entry.hints:
+            if hint.acts(float(sigma)):
+                added = hint.network(scaled, timestep, conditions, batch=batch)
+                residuals = added if residuals is None else residuals + added
+        if residuals is not None:
+            self.check_cancelled()
+        prediction = network(
+            scaled, timestep, conditions, residuals=residuals, perturbation=group[0].branch.perturbation
+        )
+        denoised = network.parameterization.denoised(seen, prediction.to(x.dtype), sigma)
+        return torch.split(denoised, batch)
+
+    def _conditions(self, entries: Sequence[Entry], batch: int) -> dict[str, Tensor]:
+        """The rows of a pass; they are the same at each step, so they are kept."""
+        key = tuple(id(entry) for entry in entries)
+        if key not in self._joined:
+            self._joined[key] = join_conditions([entry.tensors for entry in entries], batch)
+        return self._joined[key]
+
+
+class _WeightedSum:
+    """Predictions of one branch, averaged by weight; one alone that covers everything is taken as it is."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._like = like
+        self._waiting: list[tuple[Tensor, Entry]] = []
+
+    def add(self, denoised: Tensor, entry: Entry) -> None:
+        """One more prediction, with its entry's region and weight."""
+        self._waiting.append((denoised, entry))
+
+    def mean(self) -> Tensor:
+        """The average; zeros where there is nothing."""
+        if len(self._waiting) == 1:
+            denoised, entry = self._waiting[0]
+            if entry.region is None and not isinstance(entry.weight, Tensor) and entry.weight != 0:
+                return denoised
+        total = torch.zeros_like(self._like)
+        weights = torch.full_like(self._like, _NOTHING)
+        for denoised, entry in self._waiting:
+            entry.seen(total).add_(denoised * entry.weight)
+            entry.seen(weights).add_(entry.weight)
+        return total / weights
+
+
+def _groups(jobs: Sequence[_Job], x: Tensor, sigma: float) -> list[list[_Job]]:
+    """Jobs that can share a forward pass, in order of their first."""
+    groups: list[list[_Job]] = []
+    for job in jobs:
+        for group in groups:
+            if _alike(group[0], job, x, sigma) and _contexts_fit([*group, job]):
+                group.append(job)
+                break
+        else:
+            groups.append([job])
+    return groups
+
+
+def _alike(one: _Job, other: _Job, x: Tensor, sigma: float) -> bool:
+    active = [tuple(id(hint.network) for hint in job.entry.hints if hint.acts(sigma)) for job in (one, other)]
+    return (
+        one.branch.perturbation == other.branch.perturbation
+        and active[0] == active[1]
+        and one.entry.size(x) == other.entry.size(x)
+        and _shapes(one.entry) == _shapes(other.entry)
+    )
+
+
+def _shapes(entry: Entry) -> dict[str, tuple[int, ...]]:
+    """What two entries must have in common: names, and sizes but for rows and a context's tokens."""
+    return {
+        name: tuple(tensor.shape[2:] if name == "context" else tensor.shape[1:])
+        for name, tensor in entry.tensors.items()
+    }
+
+
+def _contexts_fit(jobs: Sequence[_Job]) -> bool:
+    tokens = [job.entry.tensors["context"].shape[1] for job in jobs]
+    return math.lcm(*tokens) // min(tokens) <= MOST_REPEATS
+
+
+def join_conditions(entries: Sequence[Mapping[str, Tensor]], batch: int) -> dict[str, Tensor]:
+    """The tensors of several entries as rows of one batch, `batch` rows each.
+
+    Contexts are repeated along their tokens to the least common multiple, which leaves cross-attention's
+    result the same: each token is there equally often.
+    """
+    tokens = math.lcm(*(entry["context"].shape[1] for entry in entries))
+    joined = {}
+    for name in entries[0]:
+        rows = []
+        for entry in entries:
+            tensor = rows_for(entry[name], batch)
+            if name == "context":
+                tensor = tensor.repeat(1, tokens // tensor.shape[1], 1)
+            rows.append(tensor)
+        joined[name] = torch.cat(rows)
+    return joined
+
+
+def rows_for(tensor: Tensor, batch: int) -> Tensor:
+    """A tensor with `batch` rows: cut, or repeated from the start."""
+    if len(tensor) == batch:
+        return tensor
+    repeats = -(-batch // len(tensor))
+    return tensor.repeat(repeats, *([1] * (tensor.ndim - 1)))[:batch]
+
+
+def prepare_entries(
+    network: Network,
+    conditionings: Mapping[str, Conditioning],
+    scene: LatentScene,
+    resolve_hint: Callable[[ControlHint], HintNetwork] | None = None,
+) -> dict[str, list[Entry]]:
+    """All conditionings of a run, ready for the network.
+
+    Where a conditioning has an entry for an area, each other one gets its own text for the same area, so that
+    both sides of guidance weigh alike there. Raises InputError for an area outside the latent, an empty
+    conditioning, or a hint nobody can resolve.
+    """
+    known: dict[int, Hint] = {}
+    prepared: dict[str, list[Entry]] = {}
+    for name, conditioning in conditionings.items():
+        if not conditioning.entries:
+            raise InputError(f"The {name} conditioning is empty; give it a text.", code="empty-conditioning")
+        prepared[name] = [
+            _prepare(network, entry, scene, _hints(network, entry, resolve_hint, known))
+            for entry in conditioning.entries
+        ]
+    for name, entries in prepared.items():
+        for other, others in prepared.items():
+            if other != name:
+                for entry in entries:
+                    _mirror_area(entry, others)
+    return prepared
+
+
+def _hints(
+    network: Network,
+    entry: ConditioningEntry,
+    resolve: Callable[[ControlHint], HintNetwork] | None,
+    known: dict[int, Hint],
+) -> tuple[Hint, ...]:
+    found = []
+    for hint in entry.hints:
+        if id(hint) not in known:
+            if resolve is None:
+                raise InputError(
+                    f"Nothing here can compute a {type(hint).__name__} hint.", code="unresolved-hint"
+                )
+            live = resolve(hint)
+            sigma_at = network.parameterization.sigma_at
+            known[id(hint)] = Hint(live, sigma_at(live.start), sigma_at(live.end))
+        found.append(known[id(hint)])
+    return tuple(found)
+
+
+def _prepare(
+    network: Network, entry: ConditioningEntry, scene: LatentScene, hints: tuple[Hint, ...]
+) -> Entry:
+    height, width = scene.latent.shape[-2:]
+    region = entry_region(entry, height, width)
+    tensors = {}
+    for name, tensor in network.conditions(entry, scene).items():
+        tensor = tensor.to(network.device)
+        if tensor.is_floating_point():
+            tensor = tensor.to(network.dtype)
+        if region is not None and name == "concat":
+            tensor = region.of(tensor)
+        tensors[name] = tensor
+    sigma_at = network.parameterization.sigma_at
+    weight = entry_weight(entry, region, height, width)
+    if isinstance(weight, Tensor):
+        weight = rows_for(weight, len(scene.latent)).to(scene.latent)
+    return Entry(
+        tensors=tensors,
+        region=region,
+        weight=weight,
+        start_sigma=sigma_at(entry.start),
+        end_sigma=sigma_at(entry.end),
+        hints=hints,
+    )
+
+
+def _mirror_area(entry: Entry, others: list[Entry]) -> None:
+    """Give `others` an entry of the same area, with the text of their smallest one that covers it."""
+    if entry.region is None:
+        return
+    best: Entry | None = None
+    for other in others:
+        if other.region is None:
+            best = best or other
+        elif entry.region.is_inside(other.region):
+            if best is None or best.region is None or other.region.cells < best.region.cells:
+                best = other
+    if best is None or best.region == entry.region:
+        return
+    tensors = dict(best.tensors)
+    if "concat" in tensors:
+        tensors["concat"] = entry.tensors["concat"]
+    others.append(replace(entry, tensors=tensors))

@@ -1,0 +1,390 @@
+"""Guidance: how several predictions of the denoised latent become one.
+
+A guidance is a value (how strong, which kind). A run starts it and gets a `Guide`, which says which
+predictions it wants at a sigma and combines them. Predictions are named by branch: a conditioning, and what
+is done to the network's attention while it is predicted. All are of x0; noise is (x - x0) / sigma where a
+formula needs it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, Protocol, Self
+
+import torch
+from torch import Tensor
+
+from nodes.values import Guidance
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One prediction: under the conditioning of this name, with this perturbation of the network's attention.
+    """
+
+    conditioning: str
+    perturbation: str | None = None
+
+
+POSITIVE = Branch("positive")
+NEGATIVE = Branch("negative")
+MIDDLE = Branch("middle")
+EMPTY = Branch("empty")
+UNSAFE = Branch("unsafe")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Predictions:
+    """All that guidance may look at: x and the predictions of x0 (batch, channels, height, width), and where
+    it is.
+
+    `share` is how much of the schedule's range of timesteps is done (0 at pure noise, 1 at the end).
+    """
+
+    x: Tensor
+    sigma: Tensor
+    step: int
+    share: float
+    denoised: Mapping[Branch, Tensor]
+
+    def __getitem__(self, branch: Branch) -> Tensor:
+        return self.denoised[branch]
+
+    def noise(self, branch: Branch) -> Tensor:
+        """The noise that a branch sees in x."""
+        return (self.x - self.denoised[branch]) / self.sigma
+
+
+class Guide(Protocol):
+    """Guidance at work in one run. It may remember earlier steps."""
+
+    def branches(self, share: float) -> tuple[Branch, ...]:
+        """The predictions that are wanted, the guided one first."""
+        ...
+
+    def __call__(self, predictions: Predictions) -> Tensor:
+        """The one prediction that the sampler is sent."""
+        ...
+
+
+class StartableGuidance(Protocol):
+    """What the driver asks of a guidance value."""
+
+    def start(self) -> Guide: ...
+
+
+def _towards(base: Tensor, target: Tensor, scale: float | Tensor) -> Tensor:
+    return base + (target - base) * scale
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unguided(Guidance):
+    """The positive prediction as it is."""
+
+    def start(self) -> Self:
+        return self
+
+    def branches(self, share: float) -> tuple[Branch, ...]:
+        return (POSITIVE,)
+
+    def __call__(self, predictions: Predictions) -> Tensor:
+        return predictions[POSITIVE]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cfg(Guidance):
+    """Classifier-free guidance (Ho & Salimans 2022): negative + scale * (positive - negative).
+
+    A scale of 1 asks for no negative prediction at all.
+    """
+
+    scale: float
+
+    def start(self) -> Self:
+        return self
+
+    def branches(self, share: float) -> tuple[Branch, ...]:
+        return (POSITIVE,) if math.isclose(self.scale, 1.0) else (POSITIVE, NEGATIVE)
+
+    def __call__(self, predictions: Predictions) -> Tensor:
+        if NEGATIVE not in predictions.denoised or math.isclose(self.scale, 1.0):
+            return predictions[POSITIVE]
+        return _towards(predictions[NEGATIVE], predictions[POSITIVE], self.scale)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RescaledCfg(Guidance):
+    """CFG whose contrast is brought back to that of the positive prediction (Lin et al. 2023, eq. 15-16).
+
+    The formula is for v; `multiplier` is its phi.
+    """
+
+    scale: float
+    multiplier: float = 0.7
+
+    def start(self) -> Self:
+        return self
+
+    def branches(self, share: float) -> tuple[Branch, ...]:
+        return (POSITIVE, NEGATIVE)
+
+    def __call__(self, predictions: Predictions) -> Tensor:
+        sigma = predictions.sigma
+        span = (sigma**2 + 1) ** 0.5
+        base = predictions.x / (sigma**2 + 1)
+        positive = (base - predictions[POSITIVE]) * span / sigma
+        negative = (base - predictions[NEGATIVE]) * span / sigma
+        guided = _towards(negative, positive, self.scale)
+        dims = tuple(range(1, guided.ndim))
+        rescaled = guided * (positive.std(dims, keepdim=True) / guided.std(dims, keepdim=True))
+        velocity = self.multiplier * rescaled + (1 - self.multiplier) * guided
+        return base - velocity * sigma / span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameCfg(Guidance):
+    """CFG whose scale changes over the batch, for the frames of a video (Blattmann et al. 2023, "SVD").
+
+    "linear" goes from min_scale at the first frame to scale at the last; "triangle" from min_scale up to
+    scale in the middle and back.
+    """
+
+    scale: float
+    min_scale: float = 1.0
+    shape: Literal["linear", "triangle"] = "linear"
+
+    def start(self) -> Self:
+        return self
+
+    def branches(self, share: float) -> tuple[Branch, ...]:
+        return (POSITIVE, NEGATIVE)
+
+    def __call__(self, predictions: Predictions) -> Tensor:
+        positive = predictions[POSITIVE]
+        place = torch.linspace(0, 1, len(positive), device=positive.device, dtype=positive.dtype)
+        if self.shape == "triangle":
+            place = 2 * (place - (place + 0.5).floor()).abs()
+        scale = (place * (self.scale - self.min_scale) + self.min_scale).reshape(-1, 1, 1, 1)
+        return _towards(predictions[NEGATIVE], positive, scale)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DualCfg(Guidance):
+    """Guidance with two positives (Brooks et al. 2023, "InstructPix2Pix", eq. 3): `positive` beside `middle`.
+
+    Regular: from negative to middle by `middle_scale`, then along positive - middle by `scale`. Nested: from
+    middle to positive by `scale`, and from negative to that by `middle_scale`.
+    """
+
+    scale: float
+    middle_scale: float
+    nested: bool = False
+
+    def start(self) -> Self:
+        return self
+
+    def branches(self, share: float) -> tuple[Branch, ...]:
+        return (POSITIVE, MIDDLE, NEGATIVE)
+
+    def __call__(self, predictions: Predictions) -> Tensor:
+        positive, middle = predictions[POSITIVE], predictions[MIDDLE]
+        negative = predictions[NEGATIVE]
+        if self.nested:
+            return _towards(negative, _towards(middle, positive, self.scale), self.middle_scale)
+        return _towards(negative, middle, self.middle_scale) + (positive - middle) * self.scale
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerpNeg(Guidance):
+    """Only that part of the negative acts which is perpendicular to the positive (Armandpour et al. 2023, eq.
+    6).
+
+    Needs the conditioning "empty" beside the two. Each sample is projected by itself.
+    """
+
+    scale: float
+    neg_scale: float = 1.0
+
+    def start(self) -> Self:
+        return self
+
+    def branches(self, share: float) -> tuple[Branch, ...]:
+        return (POSITIVE, NEGATIVE, EMPTY)
+
+    def __call__(self, predictions: Predictions) -> Tensor:
+        empty = predictions[EMPTY]
+        positive, negative = predictions[POSITIVE] - empty, predictions[NEGATIVE] - empty
+        dims = tuple(range(1, positive.ndim))
+        along = (negative * positive).sum(dims, keepdim=True) / (positive**2).sum(dims, keepdim=True)
+        across = negative - along * positive
+        return empty + self.scale * (positive - self.neg_scale * across)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DynamicThreshold(Guidance):
+    """CFG whose extremes are those of a smaller scale (after Saharia et al. 2022, "Imagen", section 2.3).
+
+    In each channel, values beyond the `percentile` of the guided prediction are cut off, and the rest is
+    shrunk to the reach that guidance with `mimic_scale` has ("reach"); "deviation" matches standard
+    deviations instead.
+    """
+
+    scale: float
+    mimic_scale: float = 7.0
+    percentile: float = 1.0
+    measure: Literal["reach", "deviation"] = "reach"
+
+    def start(self) -> Self:
+        return self
+
+    def branches(self, share: float) -> tuple[Branch, ...]:
+        return (POSITIVE, NEGATIVE)
+
+    def __call__(self, predictions: Predictions) -> Tensor:
+        positive, negative = predictions[POSITIVE], predictions[NEGATIVE]
+        guided = _towards(negative, positive, self.scale)
+        if self.scale == self.mimic_scale:
+            return guided
+        mimic = _towards(negative, positive, self.mimic_scale).flatten(2)
+        flat = guided.flatten(2)
+        mean = flat.mean(dim=2, keepdim=True)
+        centred, mimic = flat - mean, mimic - mimic.mean(dim=2, keepdim=True)
+        if self.measure == "deviation":
+            result = centred / centred.std(dim=2, keepdim=True) * mimic.std(dim=2, keepdim=True)
+        else:
+            wanted = mimic.abs().amax(dim=2, keepdim=True)
+            reach = torch.quantile(centred.abs(), self.percentile, dim=2, keepdim=True)
+            limit = torch.maximum(wanted, reach)
+            result = centred.clamp(-limit, limit) / limit * wanted
+        return (result + mean).reshape(guided.shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Perturbed(Guidance):
+    """Any guidance, and away from what a perturbed network predicts: + scale * (positive - perturbed).
+
+    `perturbation` "pag:mid" is perturbed attention guidance (Ahn et al. 2024, eq. 16), "skip:7,8,9"
+    skip-layer guidance of SD3. It acts between `start_share` and `end_share` of the schedule.
+    """
+
+    base: Guidance
+    perturbation: str = "pag:mid"
+    scale: float = 3.0
+    start_share: float = 0.0
+    end_share: float = 1.0
+
+    def start(self) -> Guide:
+        return _PerturbedGuide(self, started(self.base))
+
+
+@dataclass(frozen=True, slots=True)
+class _PerturbedGuide:
+    guidance: Perturbed
+    base: Guide
+
+    def _branch(self, share: float) -> Branch | None:
+        active = self.guidance.start_share <= share <= self.guidance.end_share
+        return Branch("positive", self.guidance.perturbation) if active and self.guidance.scale else None
+
+    def branches(self, share: float) -> tuple[Branch, ...]:
+        branch = self._branch(share)
+        return self.base.branches(share) + (() if branch is None else (branch,))
+
+    def __call__(self, predictions: Predictions) -> Tensor:
+        result = self.base(predictions)
+        branch = self._branch(predictions.share)
+        if branch is None:
+            return result
+        return result + (predictions[POSITIVE] - predictions[branch]) * self.guidance.scale
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SafeLatentDiffusion(Guidance):
+    """CFG that turns away from an unsafe concept (Schramowski et al. 2023, arXiv 2211.05105, eq. 3-8).
+
+    Needs the conditioning "unsafe". `warmup` is in steps; from there on the concept's guidance is subtracted,
+    where the prompt's noise is closer than `threshold` to the concept's. Momentum gathers during warm-up too,
+    once a step.
+    """
+
+    scale: float
+    safety_scale: float = 1000.0
+    warmup: int = 10
+    threshold: float = 0.01
+    momentum_scale: float = 0.3
+    momentum_beta: float = 0.4
+
+    @classmethod
+    def preset(cls, name: str, *, scale: float) -> Self:
+        """One of the paper's four strengths: weak, medium, strong, max. Raises KeyError for another name."""
+        return cls(scale=scale, **SAFETY_PRESETS[name])  # type: ignore[arg-type]
+
+    def start(self) -> Guide:
+        return _SafeGuide(self)
+
+
+SAFETY_PRESETS: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {
+        name: MappingProxyType(
+            {
+                "warmup": warmup,
+                "safety_scale": scale,
+                "threshold": threshold,
+                "momentum_scale": momentum,
+                "momentum_beta": beta,
+            }
+        )
+        for name, warmup, scale, threshold, momentum, beta in (
+            ("weak", 15, 20.0, 0.0, 0.0, 0.0),
+            ("medium", 10, 1000.0, 0.01, 0.3, 0.4),
+            ("strong", 7, 2000.0, 0.025, 0.5, 0.7),
+            ("max", 0, 5000.0, 1.0, 0.5, 0.7),
+        )
+    }
+)
+"""The hyper-parameters of Schramowski et al. 2023, table 1."""
+
+
+class _SafeGuide:
+    def __init__(self, guidance: SafeLatentDiffusion) -> None:
+        self._guidance = guidance
+        self._step = -1
+        self._momentum: Tensor | float = 0.0
+        self._gathered: Tensor | float = 0.0
+
+    def branches(self, share: float) -> tuple[Branch, ...]:
+        return (POSITIVE, NEGATIVE, UNSAFE)
+
+    def __call__(self, predictions: Predictions) -> Tensor:
+        rules = self._guidance
+        empty, prompt = predictions.noise(NEGATIVE), predictions.noise(POSITIVE)
+        unsafe = predictions.noise(UNSAFE)
+        away = prompt - unsafe
+        weight = (away.abs() * rules.safety_scale).clamp(max=1.0)
+        weight = torch.where(away >= rules.threshold, torch.zeros_like(weight), weight)
+        first_of_step = predictions.step != self._step
+        if first_of_step:
+            self._step, self._momentum = predictions.step, self._gathered
+        turn = weight * (unsafe - empty) + rules.momentum_scale * self._momentum
+        if first_of_step:
+            kept = rules.momentum_beta * self._momentum
+            self._gathered = kept + (1 - rules.momentum_beta) * turn
+        direction = prompt - empty
+        if predictions.step >= rules.warmup:
+            direction = direction - turn
+        return predictions.x - predictions.sigma * (empty + rules.scale * direction)
+
+
+def started(guidance: Guidance) -> Guide:
+    """The guide of a guidance value, for one run.
+
+    Raises TypeError for a value that has no `start` method.
+    """
+    start = getattr(guidance, "start", None)
+    if start is None:
+        raise TypeError(f"{type(guidance).__name__} is not a guidance that can be started")
+    guide: Guide = start()
+    return guide

@@ -1,0 +1,244 @@
+"""From a noisy latent to a clean one: the driver of all samplers.
+
+    request -> scaled latent + noise -> [ sampler asks (x, sigma) -> mask -> denoise -> mask ]* -> unscaled
+    latent
+
+One progress call a step; cancellation is looked for before every forward pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphcore.errors import InputError
+from nodes.diffusion.denoiser import Denoiser, prepare_entries, rows_for
+from nodes.diffusion.guidance import started
+from nodes.diffusion.network import HintNetwork, LatentFormat, LatentScene, Network
+from nodes.diffusion.noise import SeededNoise, starting_noise
+from nodes.diffusion.parameterization import Parameterization
+from nodes.diffusion.preview import LatentPreview
+from nodes.diffusion.region import resized_mask
+from nodes.diffusion.samplers.protocol import DenoisedPair, SamplerRun
+from nodes.diffusion.samplers.registry import SamplerSpec, sampler_spec
+from nodes.values import Conditioning, ControlHint, Guidance, Sampler
+
+Progress = Callable[[int, int, LatentPreview], None]
+"""Told after each step: steps done, steps in all, and what it looks like. May raise Cancelled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SamplingRequest:
+    """All that one run needs.
+
+    `latent` (batch, channels, height, width) is unscaled, as a VAE gives it; all zeros means "nothing yet".
+    `sigmas` (steps + 1,) come from `schedules`. `noise` is drawn from `seed` and `batch_index` if it is None,
+    and left out if `add_noise` is False. `noise_mask` (batch, height, width), of any size, is 1 where the
+    latent may change. `others` holds conditionings that some guidances want: "middle", "empty", "unsafe".
+    """
+
+    network: Network
+    latent: Tensor
+    sigmas: Tensor
+    sampler: Sampler
+    guidance: Guidance
+    positive: Conditioning
+    negative: Conditioning | None = None
+    others: Mapping[str, Conditioning] = field(default_factory=dict)
+    seed: int = 0
+    add_noise: bool = True
+    noise: Tensor | None = None
+    batch_index: tuple[int, ...] | None = None
+    noise_mask: Tensor | None = None
+    resolve_hint: Callable[[ControlHint], HintNetwork] | None = None
+    progress: Progress = lambda done, total, preview: None
+    check_cancelled: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sampled:
+    """The latents at the end of a run, and the network's last word on the clean ones; both unscaled, on the
+    CPU.
+    """
+
+    samples: Tensor
+    denoised: Tensor
+
+
+def sample(request: SamplingRequest) -> Tensor:
+    """Run a request; the latents (batch, channels, height, width), unscaled, float32, on the CPU.
+
+    Raises InputError for a request that cannot be run, and whatever `progress` and `check_cancelled` raise.
+    """
+    return sample_with_denoised(request).samples
+
+
+def sample_with_denoised(request: SamplingRequest) -> Sampled:
+    """`sample`, with the last denoised prediction beside the result (they differ if a run ends early)."""
+    sigmas = _checked_sigmas(request.sigmas)
+    latent = fitted_latent(request.latent, request.network.latent_format)
+    if len(sigmas) < 2:
+        return Sampled(latent, latent)
+    with torch.no_grad():
+        return _Run(request, latent, sigmas).finish()
+
+
+def fitted_latent(latent: Tensor, latent_format: LatentFormat) -> Tensor:
+    """The latent as float32 with the channels of the network.
+
+    An empty one (all zeros) may have any number; another with the wrong number raises InputError.
+    """
+    latent = latent.float().cpu()
+    if latent.ndim != 4:
+        raise InputError(
+            f"A latent has four dimensions, and this one {latent.ndim}; give a batch of pictures' latents.",
+            code="latent-shape",
+        )
+    if latent.shape[1] == latent_format.channels:
+        return latent
+    if torch.count_nonzero(latent):
+        raise InputError(
+            f"The latent has {latent.shape[1]} channels and the model wants {latent_format.channels}; "
+            "encode it with the model's own VAE.",
+            code="latent-channels",
+        )
+    return latent.new_zeros((len(latent), latent_format.channels, *latent.shape[2:]))
+
+
+def _checked_sigmas(sigmas: Tensor) -> Tensor:
+    sigmas = sigmas.detach().cpu()
+    if not bool(torch.isfinite(sigmas).all()) or bool((sigmas.diff() > 0).any()):
+        raise InputError("The sigmas must be finite and never rise; check the schedule.", code="bad-sigmas")
+    if len(sigmas) > 1 and bool((sigmas[:-1] <= 0).any()):
+        raise InputError(
+            "Only the last of the sigmas may be 0 and none below it; check the schedule.", code="bad-sigmas"
+        )
+    return sigmas if sigmas.dtype == torch.float64 else sigmas.float()
+
+
+class _Run:
+    """One run while it lasts."""
+
+    def __init__(self, request: SamplingRequest, latent: Tensor, sigmas: Tensor) -> None:
+        self._request = request
+        self._spec = sampler_spec(request.sampler.name)
+        self._options = self._spec.checked(request.sampler.options)
+        self._sigmas = sigmas
+        self._parameterization = request.network.parameterization
+        self._latent = _scaled(latent, request.network)
+        self._noise = _noise(request, latent).to(self._latent)
+        self._mask = _mask(request.noise_mask, self._latent)
+        self._kept_noise = self._noise
+        if self._mask is not None and self._spec.fresh_mask_noise:
+            self._kept_noise = starting_noise(tuple(latent.shape), request.seed + 1).to(self._latent)
+        self._denoiser = _denoiser(
+            request, self._spec, LatentScene(latent=self._latent, noise=self._noise, noise_mask=self._mask)
+        )
+
+    def finish(self) -> Sampled:
+        """Ask the sampler until it has no more questions."""
+        total = len(self._sigmas) - 1
+        steps = self._start()
+        query = next(steps)
+        while True:
+            x, sigma, step = query
+            pair = self._denoise(x, sigma, step)
+            sent = pair if self._spec.needs_uncond else pair.denoised
+            try:
+                query = steps.send(sent)
+            except StopIteration as stopped:
+                self._report(total, total, pair.denoised)
+                return self._result(stopped.value, pair.denoised)
+            if query[2] > step:
+                self._report(min(query[2], total - 1), total, pair.denoised)
+
+    def _start(self) -> Any:
+        sigma = self._sigmas[0]
+        x = self._parameterization.add_noise(
+            self._latent, self._noise, sigma, full=_is_full_noise(self._parameterization, sigma)
+        )
+        run = SamplerRun(
+            noise=SeededNoise(seed=self._request.seed, like=x),
+            process=self._parameterization.process,
+            sigma_at=self._parameterization.sigma_at,
+        )
+        return self._spec.function(x, self._sigmas, run, **self._options)
+
+    def _denoise(self, x: Tensor, sigma: Tensor, step: int) -> DenoisedPair:
+        """The denoiser, kept to the part that may change: elsewhere x is the latent with its noise, x0 the
+        latent.
+        """
+        if self._mask is None:
+            return self._denoiser(x, sigma, step)
+        kept = self._parameterization.add_noise(self._latent, self._kept_noise, sigma)
+        pair = self._denoiser(x * self._mask + kept * (1 - self._mask), sigma, step)
+        return DenoisedPair(
+            pair.denoised * self._mask + self._latent * (1 - self._mask), pair.uncond_denoised
+        )
+
+    def _report(self, done: int, total: int, denoised: Tensor) -> None:
+        rgb = self._request.network.latent_format.rgb
+        self._request.progress(done, total, LatentPreview(denoised, rgb))
+
+    def _result(self, x: Tensor, denoised: Tensor) -> Sampled:
+        latent_format = self._request.network.latent_format
+        samples = self._parameterization.finish(x, self._sigmas[-1])
+        return Sampled(
+            latent_format.unscaled(samples).float().cpu(), latent_format.unscaled(denoised).float().cpu()
+        )
+
+
+def _scaled(latent: Tensor, network: Network) -> Tensor:
+    """On the network's device, scaled; an empty latent stays 0, whatever the shift."""
+    latent = latent.to(network.device)
+    return network.latent_format.scaled(latent) if torch.count_nonzero(latent) else latent
+
+
+def _noise(request: SamplingRequest, latent: Tensor) -> Tensor:
+    shape = tuple(latent.shape)
+    if not request.add_noise:
+        return torch.zeros(shape)
+    if request.noise is not None:
+        if tuple(request.noise.shape) != shape:
+            raise InputError(
+                f"The noise has shape {tuple(request.noise.shape)} and the latent {shape}; make them equal.",
+                code="noise-shape",
+            )
+        return request.noise
+    index = request.batch_index
+    if index is not None and len(index) != len(latent):
+        raise InputError(
+            f"The latent has {len(latent)} samples and {len(index)} batch indices.", code="batch-index"
+        )
+    return starting_noise(shape, request.seed, batch_index=index)
+
+
+def _mask(mask: Tensor | None, latent: Tensor) -> Tensor | None:
+    if mask is None:
+        return None
+    height, width = latent.shape[-2:]
+    return rows_for(resized_mask(mask, height, width)[:, None], len(latent)).to(latent)
+
+
+def _denoiser(request: SamplingRequest, spec: SamplerSpec, scene: LatentScene) -> Denoiser:
+    conditionings = {"positive": request.positive, **request.others}
+    if request.negative is not None:
+        conditionings["negative"] = request.negative
+    entries = prepare_entries(request.network, conditionings, scene, request.resolve_hint)
+    return Denoiser(
+        network=request.network,
+        guide=started(request.guidance),
+        entries=entries,
+        needs_uncond=spec.needs_uncond,
+        check_cancelled=request.check_cancelled,
+    )
+
+
+def _is_full_noise(parameterization: Parameterization, sigma: Tensor) -> bool:
+    highest = float(parameterization.sigmas[-1])
+    return float(sigma) > highest or math.isclose(float(sigma), highest, rel_tol=1e-5)
