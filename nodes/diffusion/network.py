@@ -4,8 +4,8 @@ A family (SD 1.x, SDXL, SD3 ...) wraps its diffusers module in an object that sa
 denoiser is the only caller: it makes the rows of one forward pass, and the network knows neither sigmas nor
 guidance.
 
-    conditioning entry --Network.conditions--> named tensors --rows of one batch--> Network.__call__ -->
-    prediction
+    conditioning entry -> Network.conditions -> named tensors
+    rows of one batch  -> Network.__call__   -> predictions
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from graphcore.errors import InputError
-from nodes.diffusion.denoiser import Denoiser, prepare_entries, rows_for
+from nodes.diffusion.denoiser import Denoiser
+from nodes.diffusion.entries import prepare_entries, rows_for
 from nodes.diffusion.guidance import started
 from nodes.diffusion.network import HintNetwork, LatentFormat, LatentScene, Network
 from nodes.diffusion.noise import SeededNoise, starting_noise

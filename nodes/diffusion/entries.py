@@ -1,0 +1,155 @@
+"""Conditionings made ready for the network, once a run: tensors, region, weight, time range, hints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from graphcore.errors import InputError
+from nodes.diffusion.network import HintNetwork, LatentScene, Network
+from nodes.diffusion.region import Region, entry_region, entry_weight
+from nodes.values import Conditioning, ConditioningEntry, ControlHint
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hint:
+    """A hint with the sigmas between which it acts."""
+
+    network: HintNetwork
+    start_sigma: float
+    end_sigma: float
+
+    def acts(self, sigma: float) -> bool:
+        """True within its range."""
+        return self.end_sigma <= sigma <= self.start_sigma
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Entry:
+    """A conditioning entry, ready for the network.
+
+    `tensors` have 1 or batch rows, in the network's dtype. `weight` is a number, or (1 or batch, 1, height,
+    width) within `region` (None: the whole latent).
+    """
+
+    tensors: Mapping[str, Tensor]
+    region: Region | None
+    weight: float | Tensor
+    start_sigma: float
+    end_sigma: float
+    hints: tuple[Hint, ...] = ()
+
+    def acts(self, sigma: float) -> bool:
+        """True within its time range."""
+        return self.end_sigma <= sigma <= self.start_sigma
+
+    def size(self, x: Tensor) -> tuple[int, int]:
+        """Height and width of the part of x that it sees."""
+        return (x.shape[2], x.shape[3]) if self.region is None else (self.region.height, self.region.width)
+
+    def seen(self, x: Tensor) -> Tensor:
+        """The part of x that it sees."""
+        return x if self.region is None else self.region.of(x)
+
+
+def prepare_entries(
+    network: Network,
+    conditionings: Mapping[str, Conditioning],
+    scene: LatentScene,
+    resolve_hint: Callable[[ControlHint], HintNetwork] | None = None,
+) -> dict[str, list[Entry]]:
+    """All conditionings of a run, ready for the network.
+
+    Where a conditioning has an entry for an area, each other one gets its own text for the same area, so that
+    both sides of guidance weigh alike there. Raises InputError for an area outside the latent, an empty
+    conditioning, or a hint nobody can resolve.
+    """
+    known: dict[int, Hint] = {}
+    prepared: dict[str, list[Entry]] = {}
+    for name, conditioning in conditionings.items():
+        if not conditioning.entries:
+            raise InputError(f"The {name} conditioning is empty; give it a text.", code="empty-conditioning")
+        prepared[name] = [
+            _prepare(network, entry, scene, _hints(network, entry, resolve_hint, known))
+            for entry in conditioning.entries
+        ]
+    for name, entries in prepared.items():
+        for other, others in prepared.items():
+            if other != name:
+                for entry in entries:
+                    _mirror_area(entry, others)
+    return prepared
+
+
+def _hints(
+    network: Network,
+    entry: ConditioningEntry,
+    resolve: Callable[[ControlHint], HintNetwork] | None,
+    known: dict[int, Hint],
+) -> tuple[Hint, ...]:
+    found = []
+    for hint in entry.hints:
+        if id(hint) not in known:
+            if resolve is None:
+                raise InputError(
+                    f"Nothing here can compute a {type(hint).__name__} hint.", code="unresolved-hint"
+                )
+            live = resolve(hint)
+            sigma_at = network.parameterization.sigma_at
+            known[id(hint)] = Hint(live, sigma_at(live.start), sigma_at(live.end))
+        found.append(known[id(hint)])
+    return tuple(found)
+
+
+def _prepare(
+    network: Network, entry: ConditioningEntry, scene: LatentScene, hints: tuple[Hint, ...]
+) -> Entry:
+    height, width = scene.latent.shape[-2:]
+    region = entry_region(entry, height, width)
+    tensors = {}
+    for name, tensor in network.conditions(entry, scene).items():
+        tensor = tensor.to(network.device)
+        if tensor.is_floating_point():
+            tensor = tensor.to(network.dtype)
+        if region is not None and name == "concat":
+            tensor = region.of(tensor)
+        tensors[name] = tensor
+    sigma_at = network.parameterization.sigma_at
+    weight = entry_weight(entry, region, height, width)
+    if isinstance(weight, Tensor):
+        weight = rows_for(weight, len(scene.latent)).to(scene.latent)
+    return Entry(
+        tensors=tensors,
+        region=region,
+        weight=weight,
+        start_sigma=sigma_at(entry.start),
+        end_sigma=sigma_at(entry.end),
+        hints=hints,
+    )
+
+
+def _mirror_area(entry: Entry, others: list[Entry]) -> None:
+    """Give `others` an entry of the same area, with the text of their smallest one that covers it."""
+    if entry.region is None:
+        return
+    covering = [other for other in others if other.region is None or entry.region.is_inside(other.region)]
+    if not covering:
+        return
+    best = min(covering, key=lambda other: math.inf if other.region is None else other.region.cells)
+    if best.region == entry.region:
+        return
+    tensors = dict(best.tensors)
+    if "concat" in tensors:
+        tensors["concat"] = entry.tensors["concat"]
+    others.append(replace(entry, tensors=tensors))
+
+
+def rows_for(tensor: Tensor, batch: int) -> Tensor:
+    """A tensor with `batch` rows: cut, or repeated from the start."""
+    if len(tensor) == batch:
+        return tensor
+    repeats = -(-batch // len(tensor))
+    return tensor.repeat(repeats, *([1] * (tensor.ndim - 1)))[:batch]
