@@ -1,0 +1,371 @@
+"""A1111's `parameters` text as an API prompt.
+
+The text is the prompt, a line `Negative prompt: ...` and a line `Steps: 20, Sampler: DPM++ 2M Karras, ...`. LoRA
+tags in the prompt become LoraLoader nodes, "Clip skip", "VAE" and the hires pass nodes of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from graphcore.errors import DocumentError
+from graphcore.jsontext import JSON
+
+MAX_CHARACTERS = 2**20
+MAX_LORAS = 64
+NEGATIVE = "Negative prompt:"
+LORA_TAG = re.compile(r"<(?:lora|lyco):([^:<>]{1,256})((?::[^:<>]{1,32}){0,4})>")
+
+SAMPLERS: Mapping[str, tuple[str, str]] = {
+    "euler a": ("euler_ancestral", "normal"),
+    "euler": ("euler", "normal"),
+    "lms": ("lms", "normal"),
+    "heun": ("heun", "normal"),
+    "dpm2": ("dpm_2", "karras"),
+    "dpm2 a": ("dpm_2_ancestral", "karras"),
+    "dpm++ 2s a": ("dpmpp_2s_ancestral", "karras"),
+    "dpm++ 2m": ("dpmpp_2m", "karras"),
+    "dpm++ sde": ("dpmpp_sde", "karras"),
+    "dpm++ 2m sde": ("dpmpp_2m_sde", "exponential"),
+    "dpm++ 2m sde heun": ("dpmpp_2m_sde_heun", "exponential"),
+    "dpm++ 3m sde": ("dpmpp_3m_sde", "exponential"),
+    "dpm fast": ("dpm_fast", "normal"),
+    "dpm adaptive": ("dpm_adaptive", "normal"),
+    "ddim": ("ddim", "ddim_uniform"),
+    "unipc": ("uni_pc", "normal"),
+    "lcm": ("lcm", "sgm_uniform"),
+}
+"""A1111's sampler names, each with our sampler and the schedule that "Automatic" means for it."""
+
+SCHEDULES: Mapping[str, str] = {
+    "uniform": "normal",
+    "normal": "normal",
+    "karras": "karras",
+    "exponential": "exponential",
+    "polyexponential": "exponential",
+    "sgm uniform": "sgm_uniform",
+    "simple": "simple",
+    "ddim": "ddim_uniform",
+    "beta": "beta",
+    "kl optimal": "kl_optimal",
+}
+FIXED_SCHEDULES = ("ddim", "lcm")
+LATENT_UPSCALERS: Mapping[str, str] = {
+    "latent": "bilinear",
+    "latent (antialiased)": "bilinear",
+    "latent (bicubic)": "bicubic",
+    "latent (bicubic antialiased)": "bicubic",
+    "latent (nearest)": "nearest-exact",
+    "latent (nearest-exact)": "nearest-exact",
+}
+PIXEL_UPSCALERS: Mapping[str, str] = {"none": "bilinear", "lanczos": "lanczos", "nearest": "nearest-exact"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """The three parts of the text; `settings` has its names in lower case."""
+
+    prompt: str
+    negative: str
+    settings: Mapping[str, str]
+
+    def whole(self, name: str, default: int | None = None) -> int:
+        """A setting that is a whole number."""
+        text = self.settings.get(name, "")
+        if re.fullmatch(r"-?[0-9]{1,19}", text):
+            return int(text)
+        if text or default is None:
+            raise _bad(name, text, "a whole number")
+        return default
+
+    def number(self, name: str, default: float) -> float:
+        """A setting that is a number."""
+        text = self.settings.get(name, "")
+        if re.fullmatch(r"-?[0-9]{1,9}(\.[0-9]{1,18})?", text):
+            return float(text)
+        if text:
+            raise _bad(name, text, "a number")
+        return default
+
+    def size(self, name: str) -> tuple[int, int] | None:
+        """A setting of the form 512x768: width and height in pixels."""
+        text = self.settings.get(name, "")
+        match = re.fullmatch(r"([0-9]{1,6})x([0-9]{1,6})", text)
+        if match:
+            return int(match[1]), int(match[2])
+        if text:
+            raise _bad(name, text, "a size such as 512x768")
+        return None
+
+
+def read_parameters(text: str) -> Parameters:
+    """Take the text apart. Raises DocumentError: `not-a1111-parameters`, `document-too-large`."""
+    if len(text) > MAX_CHARACTERS:
+        raise DocumentError(
+            f"The parameters have more than {MAX_CHARACTERS} characters.", code="document-too-large"
+        )
+    lines = text.strip().splitlines()
+    last = next((index for index in reversed(range(len(lines))) if lines[index].startswith("Steps:")), None)
+    if last is None:
+        raise DocumentError(
+            'The text is not A1111 parameters: it has no line that begins with "Steps:".',
+            code="not-a1111-parameters",
+        )
+    first = next((index for index, line in enumerate(lines[:last]) if line.startswith(NEGATIVE)), last)
+    return Parameters(
+        prompt="\n".join(lines[:first]).strip(),
+        negative="\n".join(lines[first:last]).removeprefix(NEGATIVE).strip(),
+        settings=_settings(" ".join(lines[last:])),
+    )
+
+
+def parameters_to_prompt(text: str, *, checkpoint: str | None = None) -> dict[str, JSON]:
+    """The API prompt that these parameters describe.
+
+    `checkpoint` is the file to load when the text names no model (else that name with .safetensors).
+    Raises DocumentError: `not-a1111-parameters`, `bad-a1111-setting`, `unknown-a1111-name`,
+    `a1111-no-model`, `a1111-image-to-image` (the text does not say which picture it began from).
+    """
+    parameters = read_parameters(text)
+    if "denoising strength" in parameters.settings and not _is_hires(parameters):
+        raise DocumentError(
+            "These parameters are of an image-to-image run, and they do not name the picture that it began "
+            "from; build the workflow with a LoadImage node instead.",
+            code="a1111-image-to-image",
+        )
+    draft = _Draft()
+    model, clip, vae = _loaders(draft, parameters, checkpoint)
+    prompt, negative = _prompts(parameters)
+    positive_link = draft.add("CLIPTextEncode", "Prompt", text=prompt, clip=clip)
+    negative_link = draft.add("CLIPTextEncode", "Negative prompt", text=negative, clip=clip)
+    width, height = parameters.size("size") or (512, 512)
+    pass_inputs: dict[str, JSON] = {
+        "model": model,
+        "positive": positive_link,
+        "negative": negative_link,
+        "seed": max(parameters.whole("seed", 0), 0),
+        "cfg": parameters.number("cfg scale", 7.0),
+    }
+    sampler, scheduler = _sampling(parameters)
+    latent = draft.add(
+        "KSampler",
+        "Sampler",
+        **pass_inputs,
+        steps=parameters.whole("steps"),
+        sampler_name=sampler,
+        scheduler=scheduler,
+        latent_image=draft.add(
+            "EmptyLatentImage",
+            "Size",
+            width=width,
+            height=height,
+            batch_size=1,
+        ),
+        denoise=1.0,
+    )
+    if _is_hires(parameters):
+        latent = _hires_pass(draft, parameters, latent, vae, pass_inputs)
+    image = draft.add("VAEDecode", "Decode", samples=latent, vae=vae)
+    draft.add("SaveImage", "Save", images=image, filename_prefix="graphcore")
+    return dict(draft.nodes)
+
+
+@dataclass(slots=True)
+class _Draft:
+    nodes: dict[str, dict[str, JSON]] = field(default_factory=dict)
+
+    def add(self, class_type: str, title: str, **inputs: JSON) -> JSON:
+        """Add a node and return the link to its first output."""
+        identity = str(len(self.nodes) + 1)
+        self.nodes[identity] = {"class_type": class_type, "inputs": inputs, "_meta": {"title": title}}
+        return [identity, 0]
+
+
+def _output(link: JSON, index: int) -> JSON:
+    assert isinstance(link, list)
+    return [link[0], index]
+
+
+def _loaders(draft: _Draft, parameters: Parameters, checkpoint: str | None) -> tuple[JSON, JSON, JSON]:
+    """The links of model, CLIP and VAE, after LoRAs, clip skip and an own VAE."""
+    named = parameters.settings.get("model")
+    file = f"{named}.safetensors" if named else checkpoint
+    if not file:
+        raise DocumentError(
+            "The parameters name no model; say which checkpoint file to load.", code="a1111-no-model"
+        )
+    model = draft.add("CheckpointLoaderSimple", "Checkpoint", ckpt_name=file)
+    clip, vae = _output(model, 1), _output(model, 2)
+    for name, strength_model, strength_clip in _loras(parameters.prompt):
+        model = draft.add(
+            "LoraLoader",
+            f"LoRA {name}",
+            model=model,
+            clip=clip,
+            lora_name=f"{name}.safetensors",
+            strength_model=strength_model,
+            strength_clip=strength_clip,
+        )
+        clip = _output(model, 1)
+    skip = parameters.whole("clip skip", 1)
+    if skip > 1:
+        clip = draft.add("CLIPSetLastLayer", "Clip skip", clip=clip, stop_at_clip_layer=-skip)
+    vae_name = parameters.settings.get("vae", "")
+    if vae_name.lower() not in ("", "none", "automatic"):
+        vae = draft.add("VAELoader", "VAE", vae_name=vae_name)
+    return model, clip, vae
+
+
+def _loras(prompt: str) -> list[tuple[str, float, float]]:
+    """Name, strength on the model and strength on CLIP of every LoRA tag: `<lora:name:clip:model>`."""
+    loras: list[tuple[str, float, float]] = []
+    for match in LORA_TAG.finditer(prompt):
+        positional: list[float] = []
+        named: dict[str, float] = {}
+        for part in match[2].split(":")[1:]:
+            key, equals, value = part.rpartition("=")
+            strength = _strength(value, match[0])
+            if equals:
+                named[key.strip()] = strength
+            else:
+                positional.append(strength)
+        on_clip = named.get("te", positional[0] if positional else 1.0)
+        on_model = named.get("unet", positional[1] if len(positional) > 1 else on_clip)
+        loras.append((match[1], on_model, on_clip))
+    if len(loras) > MAX_LORAS:
+        raise DocumentError(f"The prompt has more than {MAX_LORAS} LoRA tags.", code="bad-a1111-setting")
+    return loras
+
+
+def _strength(text: str, tag: str) -> float:
+    if not re.fullmatch(r"\s*-?[0-9]{0,6}(\.[0-9]{0,18})?\s*", text) or not re.search("[0-9]", text):
+        raise DocumentError(f"The strength {text!r} in {tag} is not a number.", code="bad-a1111-setting")
+    return float(text)
+
+
+def _prompts(parameters: Parameters) -> tuple[str, str]:
+    """Both texts without LoRA tags, and with textual inversions written as `embedding:name`."""
+    prompt = LORA_TAG.sub("", parameters.prompt).strip()
+    negative = parameters.negative
+    for entry in parameters.settings.get("ti hashes", "").split(",")[:MAX_LORAS]:
+        name = entry.partition(":")[0].strip()
+        if name:
+            word = re.compile(rf"(?<![\w:.-]){re.escape(name)}(?![\w.-])", re.IGNORECASE)
+            replacement = f"embedding:{name}".replace("\\", r"\\")
+            prompt, negative = word.sub(replacement, prompt), word.sub(replacement, negative)
+    return prompt, negative
+
+
+def _sampling(parameters: Parameters, prefix: str = "") -> tuple[str, str]:
+    """Sampler and schedule; old texts end the sampler's name with the schedule's."""
+    given = parameters.settings.get(f"{prefix}sampler") or parameters.settings.get("sampler", "Euler a")
+    name = given.lower()
+    schedule = parameters.settings.get(f"{prefix}schedule type") or parameters.settings.get("schedule type")
+    for suffix in ("karras", "exponential", "polyexponential"):
+        if name.endswith(f" {suffix}"):
+            name, schedule = name.removesuffix(f" {suffix}"), suffix
+    if name not in SAMPLERS:
+        raise _unknown("sampler", given)
+    sampler, automatic = SAMPLERS[name]
+    if schedule is None:
+        return sampler, automatic if name in FIXED_SCHEDULES else "normal"
+    if schedule.lower() == "automatic":
+        return sampler, automatic
+    if schedule.lower() not in SCHEDULES:
+        raise _unknown("schedule", schedule)
+    return sampler, SCHEDULES[schedule.lower()]
+
+
+def _is_hires(parameters: Parameters) -> bool:
+    return "hires upscale" in parameters.settings or "hires resize" in parameters.settings
+
+
+def _hires_pass(
+    draft: _Draft, parameters: Parameters, latent: JSON, vae: JSON, pass_inputs: Mapping[str, JSON]
+) -> JSON:
+    width, height = _hires_size(parameters)
+    upscaler = parameters.settings.get("hires upscaler", "Latent")
+    size: dict[str, JSON] = {"width": width, "height": height, "crop": "disabled"}
+    if upscaler.lower() in LATENT_UPSCALERS:
+        method = LATENT_UPSCALERS[upscaler.lower()]
+        latent = draft.add("LatentUpscale", "Hires size", samples=latent, upscale_method=method, **size)
+    else:
+        image = draft.add("VAEDecode", "First pass", samples=latent, vae=vae)
+        method = PIXEL_UPSCALERS.get(upscaler.lower(), "lanczos")
+        if upscaler.lower() not in PIXEL_UPSCALERS:
+            loader = draft.add("UpscaleModelLoader", "Upscaler", model_name=f"{upscaler}.pth")
+            image = draft.add("ImageUpscaleWithModel", "Upscale", upscale_model=loader, image=image)
+        image = draft.add("ImageScale", "Hires size", image=image, upscale_method=method, **size)
+        latent = draft.add("VAEEncode", "Encode", pixels=image, vae=vae)
+    sampler, scheduler = _sampling(parameters, "hires ")
+    steps = parameters.whole("hires steps", 0) or parameters.whole("steps")
+    return draft.add(
+        "KSampler",
+        "Hires sampler",
+        **pass_inputs,
+        steps=steps,
+        sampler_name=sampler,
+        scheduler=scheduler,
+        latent_image=latent,
+        denoise=parameters.number("denoising strength", 0.7),
+    )
+
+
+def _hires_size(parameters: Parameters) -> tuple[int, int]:
+    resize = parameters.size("hires resize")
+    if resize and resize[0] and resize[1]:
+        return resize
+    width, height = parameters.size("size") or (512, 512)
+    scale = parameters.number("hires upscale", 2.0)
+    return int(width * scale) // 8 * 8, int(height * scale) // 8 * 8
+
+
+def _settings(line: str) -> dict[str, str]:
+    """`Name: value` pairs between commas; a value in double quotes may hold commas."""
+    settings: dict[str, str] = {}
+    for part in _split(line):
+        name, colon, value = part.partition(":")
+        value = value.strip()
+        if colon and name.strip():
+            settings[name.strip().lower()] = _unquoted(value)
+    return settings
+
+
+def _split(line: str) -> list[str]:
+    parts: list[str] = []
+    start, quoted, escaped = 0, False, False
+    for position, character in enumerate(line):
+        if escaped:
+            escaped = False
+        elif character == "\\" and quoted:
+            escaped = True
+        elif character == '"':
+            quoted = not quoted
+        elif character == "," and not quoted:
+            parts.append(line[start:position])
+            start = position + 1
+    return [*parts, line[start:]]
+
+
+def _unquoted(value: str) -> str:
+    if len(value) < 2 or value[0] != '"' or value[-1] != '"':
+        return value
+    try:
+        text = json.loads(value)
+    except ValueError:
+        return value[1:-1]
+    return text if isinstance(text, str) else value
+
+
+def _bad(name: str, text: str, wanted: str) -> DocumentError:
+    return DocumentError(f'The setting "{name}" is {text!r}, not {wanted}.', code="bad-a1111-setting")
+
+
+def _unknown(kind: str, name: str) -> DocumentError:
+    known = ", ".join(SAMPLERS if kind == "sampler" else SCHEDULES)
+    return DocumentError(
+        f"The {kind} {name!r} has no counterpart here; known are: {known}.", code="unknown-a1111-name"
+    )
