@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from graphcore.cache.entry import Cache
 from graphcore.cache.memory import MemoryCache
+from graphcore.cache.tiers import TieredCache, open_store
 from graphcore.checked import CheckedGraph
 from graphcore.context import CancelToken, Services
 from graphcore.errors import GraphcoreError, Problem
@@ -22,6 +23,7 @@ from graphcore.flights import Flights
 from graphcore.formats.reading import read_workflow
 from graphcore.lane import Lane
 from graphcore.limits import Limits
+from graphcore.plan import Plan, plan_run
 from graphcore.registry import Registry
 from graphcore.results import RunResult
 from graphcore.settings import Settings
@@ -105,7 +107,7 @@ class Engine:
         self.settings = settings or Settings()
         self.limits = limits or Limits()
         self.files = Files.from_settings(self.settings, self.registry.folders)
-        self.cache: Cache = cache if cache is not None else MemoryCache(self.settings.cache_bytes)
+        self.cache: Cache = cache if cache is not None else self._default_cache()
         self.services = Services(files=self.files, settings=self.settings)
         self._lane = Lane("graphcore-lane")
         self._pool = ThreadPoolExecutor(self.settings.threads, thread_name_prefix="graphcore-pool")
@@ -122,6 +124,23 @@ class Engine:
         self._lane.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self.services.close()
+        self.cache.close()
+
+    def _default_cache(self) -> Cache:
+        memory = MemoryCache(self.settings.cache_bytes)
+        if self.settings.data_dir is None:
+            return memory
+        return TieredCache(memory, open_store(self.registry, self.settings))
+
+    def plan(
+        self,
+        source: Source,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        targets: Collection[str] | None = None,
+    ) -> Plan:
+        """What a run would do: hits, misses and why, seconds and bytes. Nothing is run, no weights are loaded."""
+        return plan_run(self.check(source, inputs=inputs, targets=targets), self.files, self.cache)
 
     def read(self, source: Source) -> Workflow:
         """Read a workflow in any format; raises DocumentError."""

@@ -15,6 +15,7 @@ from heapq import heappop, heappush
 from typing import Any, Final
 
 from graphcore.arguments import Call, gather_inputs
+from graphcore.cache.claims import FREE, Claim
 from graphcore.cache.entry import Cache, CacheEntry
 from graphcore.cache.size import size_of
 from graphcore.calling import Returned, call_node, call_node_async, failure
@@ -41,6 +42,7 @@ from graphcore.keys import GraphKeys, Key
 from graphcore.limits import Limits
 from graphcore.lists import Blocked, Expand, Lazy
 from graphcore.registry import Registry
+from graphcore.remembering import node_runs
 from graphcore.results import NodeReport, RunResult
 
 _IDLE: Final = 0
@@ -50,6 +52,7 @@ _DONE: Final = 3
 _FAILED: Final = 4
 _RANK_SHIFT: Final = 40
 _YIELD_S: Final = 0.01
+_CLAIM_POLL_S: Final = 0.05
 _SMALL: Final = (int, float, bool, type(None))
 
 
@@ -116,6 +119,8 @@ class Run:
         self._ready: list[int] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._waits: dict[int, list[asyncio.Future[None]]] = {}
+        self._claims: dict[int, Claim] = {}
+        self._look: set[int] = set()
         self._expanded = 0
         self._number = 0
         self._landed = house.flights.landed
@@ -145,6 +150,9 @@ class Run:
             state, self._failure = RunState.CANCELLED, error
         finally:
             await self._stop_tasks()
+            for claim in self._claims.values():
+                claim.release()
+        self.house.cache.remember(node_runs(self.nodes, self.keys, self.ids, self.reports))
         seconds = time.perf_counter() - self._begun
         error_json = self._failure.as_json() if self._failure is not None else None
         self.emit(RunFinished(self._next(), time.time(), state, seconds, error_json))
@@ -336,7 +344,7 @@ class Run:
         fresh = key is None
         if key is None:
             key = self.keys.settle(index, call.inputs)
-        if self._reuse(index, key, look=fresh):
+        if self._reuse(index, key, look=fresh or index in self._look):
             return
         spec = node.spec
         if spec.uncacheable is None:
@@ -344,6 +352,13 @@ class Run:
             if flight is not None:
                 self._spawn(self._join(index, flight.wait))
                 return
+            claim = self.house.cache.claim(key, spec)
+            if claim is None:
+                self.house.flights.land(key)
+                self._spawn(self._join(index, _pause))
+                return
+            if claim is not FREE:
+                self._claims[index] = claim
         if spec.is_async or spec.thread:
             self._spawn(self._run_async(index, call, key))
         else:
@@ -386,6 +401,7 @@ class Run:
 
     async def _join(self, index: int, wait: Callable[[], Awaitable[None]]) -> None:
         await wait()
+        self._look.add(index)
         self.state[index] = _WAITING
         self._push(index)
 
@@ -413,10 +429,10 @@ class Run:
         try:
             returned = call_node(node.spec, call, context, self.house.limits)
         except Cancelled:
-            self._leave(node, key)
+            self._leave(index, key)
             raise
         except BaseException as error:
-            self._leave(node, key)
+            self._leave(index, key)
             self._fail(index, error, call.inputs)
             return
         self._returned(index, returned, context, begun, key)
@@ -434,18 +450,21 @@ class Run:
                     self.house.pool, call_node, node.spec, call, context, self.house.limits
                 )
         except (Cancelled, asyncio.CancelledError):
-            self._leave(node, key)
+            self._leave(index, key)
             raise
         except BaseException as error:
-            self._leave(node, key)
+            self._leave(index, key)
             self._fail(index, error, call.inputs)
             return
         self._returned(index, returned, context, begun, key)
 
-    def _leave(self, node: CheckedNode, key: Key) -> None:
-        if node.spec.uncacheable is None:
+    def _leave(self, index: int, key: Key) -> None:
+        if self.nodes[index].spec.uncacheable is None:
             self.house.flights.land(key)
             self._landed += 1
+            claim = self._claims.pop(index, None)
+            if claim is not None:
+                claim.release()
 
     def _returned(self, index: int, returned: Returned, context: Context | None, begun: float, key: Key) -> None:
         if returned.expand is not None:
@@ -473,8 +492,7 @@ class Run:
             if not _any_blocked(outputs):
                 self.house.cache.put(key, spec, CacheEntry(outputs, shown, facts, seconds, size))
             self._twins[key] = index
-            self.house.flights.land(key)
-            self._landed += 1
+            self._leave(index, key)
         self.reports.append(
             NodeReport(
                 node=node.id,
@@ -566,10 +584,10 @@ class Run:
             for source in sources:
                 self._release(source)
         except (Cancelled, asyncio.CancelledError):
-            self._leave(node, key)
+            self._leave(index, key)
             raise
         except BaseException as error:
-            self._leave(node, key)
+            self._leave(index, key)
             self._fail(index, error, {})
             return
         self._complete(index, outputs, context, begun, key)
@@ -704,6 +722,10 @@ class _BlockedInput(Exception):
     def __init__(self, blocked: Blocked) -> None:
         super().__init__(blocked.message)
         self.blocked = blocked
+
+
+async def _pause() -> None:
+    await asyncio.sleep(_CLAIM_POLL_S)
 
 
 _NO_FACTS: Final[Mapping[str, object]] = {}

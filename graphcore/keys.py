@@ -104,7 +104,7 @@ class KeyMaker:
                 continue
             parts.append(_literal(arguments[name]))
             if declared is not None and declared.file is not None and self.files is not None:
-                parts.append(self._file(declared, arguments[name]))
+                parts.append(self.file_part(declared, arguments[name]))
         if node.late and values is not None:
             parts.append(self._late(node, values))
         if spec.fingerprint is not None:
@@ -128,10 +128,10 @@ class KeyMaker:
         names = {*node.arguments, *(linked or {})} - set(node.spec.by_name)
         return (*order, *((name, encode(name), node.spec.open_inputs) for name in sorted(names)))
 
-    def _file(self, declared: InputSpec, value: object) -> bytes:
+    def file_part(self, declared: InputSpec, value: object) -> bytes:
+        """The fingerprint of the file that an input names, as part of a key."""
         widget = declared.file
-        assert widget is not None and self.files is not None
-        if not isinstance(value, str) or value == widget.empty:
+        if widget is None or self.files is None or not isinstance(value, str) or value == widget.empty:
             return b"x;"
         kind, name = split_annotation(value) if widget.kind == "input" else (widget.kind, value)
         path = self.files.find(kind, name)
@@ -141,7 +141,7 @@ class KeyMaker:
         parts = []
         for declared in node.spec.inputs:
             if declared.file is not None and declared.name not in node.arguments:
-                parts.append(self._file(declared, values.get(declared.name)))
+                parts.append(self.file_part(declared, values.get(declared.name)))
         return b"".join(parts)
 
     def _fingerprint(self, spec: NodeSpec, values: Mapping[str, Any]) -> bytes:
@@ -164,6 +164,13 @@ def _literal(value: object) -> bytes:
         if isinstance(value, Constant) and value.key:
             return b"c" + value.key
         raise Unkeyable from None
+
+
+def _readable(value: object) -> bytes:
+    try:
+        return _literal(value)
+    except Unkeyable:
+        return b"?"
 
 
 def _by_name(declared: InputSpec) -> str:
@@ -208,6 +215,20 @@ class GraphKeys:
             self.keys[index] = hashlib.sha256(b"override" + encode(outputs)).digest()
         except TypeError:
             self.keys[index] = self._maker.unique(self.nodes[index])
+
+    def input_digests(self, index: int) -> dict[str, str]:
+        """A short digest of each input of a node: what changed between two runs is told by comparing them."""
+        node = self.nodes[index]
+        parts: dict[str, list[bytes]] = {}
+        for name, value in node.arguments.items():
+            parts[name] = [_readable(value)]
+            declared = node.spec.by_name.get(name)
+            if declared is not None and declared.file is not None:
+                parts[name].append(self._maker.file_part(declared, value))
+        for link in node.links:
+            source = self.keys[link.source] or b"?"
+            parts.setdefault(link.input, []).append(source + self._output_name(link.source, link.output))
+        return {name: hashlib.sha256(b"".join(pieces)).hexdigest()[:16] for name, pieces in parts.items()}
 
     def _key(self, node: CheckedNode, values: Mapping[str, Any] | None) -> Key:
         try:

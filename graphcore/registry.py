@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+from graphcore.cache.codec import CodecSource
 from graphcore.errors import DeclarationError
 from graphcore.node import spec_of
+from graphcore.settings import Settings
 from graphcore.spec import NodeSpec
 
 ENTRY_POINT_GROUP: Final = "graphcore.nodes"
@@ -23,27 +24,44 @@ class Registry:
         self._specs: dict[str, NodeSpec] = {}
         self._aliases: dict[str, str] = {}
         self.folders: dict[str, tuple[Path, ...]] = {}
+        self.codec_sources: list[CodecSource] = []
+        self._environments: list[Callable[[Settings], Mapping[str, str]]] = []
         for function in nodes:
             self.add(function)
 
     @classmethod
-    def installed(cls, *, allow: Iterable[str] | None = None) -> Registry:
+    def installed(
+        cls,
+        *,
+        allow: Iterable[str] | None = None,
+        on_broken: Callable[[str, Exception], None] | None = None,
+    ) -> Registry:
         """All node packs installed here, found by the entry-point group `graphcore.nodes`.
 
         `allow` limits them to these distributions' names. An entry point is a module with nodes in it, or a
-        callable that is given the registry.
+        callable that is given the registry. A pack that cannot be loaded is told to `on_broken` and left out, or,
+        without it, raises DeclarationError.
         """
+        from importlib.metadata import entry_points
+
         registry = cls()
         allowed = None if allow is None else set(allow)
         for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
             if allowed is not None and (entry.dist is None or entry.dist.name not in allowed):
                 continue
-            pack = entry.load()
-            if isinstance(pack, ModuleType):
-                registry.add_module(pack)
-            else:
-                pack(registry)
+            try:
+                registry._add_pack(entry.load())
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with a pack, the others are of use
+                if on_broken is None:
+                    raise DeclarationError(f"The node pack '{entry.name}' cannot be loaded: {error}.") from error
+                on_broken(entry.name, error)
         return registry
+
+    def _add_pack(self, pack: ModuleType | Callable[[Registry], None]) -> None:
+        if isinstance(pack, ModuleType):
+            self.add_module(pack)
+        else:
+            pack(self)
 
     def add(self, function: Callable[..., object]) -> None:
         """Add a function declared with `@node`; raises DeclarationError if it is none, or its name is taken."""
@@ -75,6 +93,25 @@ class Registry:
     def add_folder(self, kind: str, folder: Path) -> None:
         """Add a folder of model files that comes with a pack."""
         self.folders[kind] = (*self.folders.get(kind, ()), folder)
+
+    def add_codecs(self, source: CodecSource) -> None:
+        """Add codecs for the persistent store; `source` is called when the first value needs one."""
+        self.codec_sources.append(source)
+
+    def add_environment(self, describe: Callable[[Settings], Mapping[str, str]]) -> None:
+        """Add what can change a pack's results between machines (versions, device kind, dtype), as names and texts."""
+        self._environments.append(describe)
+
+    def environment(self, settings: Settings) -> dict[str, str]:
+        """What can change results between machines and processes; it separates entries of the persistent store."""
+        found = {
+            "device": settings.device,
+            "dtype": settings.dtype,
+            "deterministic": str(settings.deterministic),
+        }
+        for describe in self._environments:
+            found.update(describe(settings))
+        return found
 
     def get(self, name: str) -> NodeSpec | None:
         """The node type of this name or alias, or None."""

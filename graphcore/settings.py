@@ -13,7 +13,8 @@ class Settings:
 
     `models_dirs` are folders in ComfyUI's layout (checkpoints/, loras/ ...), searched in order; `extra_folders`
     adds single folders by kind. `device` is "auto", "cpu", "cuda", "cuda:1" ...; `dtype` is "auto", "fp32",
-    "bf16" or "fp16". `weights_budget_bytes` bounds what the model store keeps, `cache_bytes` the memory cache.
+    "bf16" or "fp16". `weights_budget_bytes` bounds what the model store keeps, `cache_bytes` the memory cache,
+    `store_bytes` the persistent store in `data_dir` (there is none without a `data_dir`).
     """
 
     models_dirs: tuple[Path, ...] = ()
@@ -29,4 +30,5 @@ class Settings:
     weights_budget_bytes: int | None = None
     weights_idle_s: float = 900.0
     cache_bytes: int = 2 * 2**30
+    store_bytes: int = 20 * 2**30
     threads: int = 4

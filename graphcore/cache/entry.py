@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from graphcore.cache.claims import FREE, Claim
 from graphcore.keys import Key
 from graphcore.spec import NodeSpec
 
@@ -40,9 +41,38 @@ class Cache(Protocol):
         """Told of the keys of each run before it starts."""
         ...
 
+    def claim(self, key: Key, spec: NodeSpec) -> Claim | None:
+        """The right to compute this key, or None while another process that shares the cache has it."""
+        ...
+
+    def remember(self, runs: Iterable[NodeRun]) -> None:
+        """Told how the nodes of a run came out, when it has ended."""
+        ...
+
     def clear(self) -> None:
         """Forget everything."""
         ...
+
+    def close(self) -> None:
+        """Write what is waiting and let go of files."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRun:
+    """What is remembered of one node of a run.
+
+    `inputs` has a digest of each input, `work` tells apart work of other size (steps, pixels); `seconds` is None
+    for a result that came from a cache.
+    """
+
+    node: str
+    type: str
+    version: int
+    inputs: Mapping[str, str]
+    work: str
+    seconds: float | None
+    size: int
 
 
 class NoCache:
@@ -60,5 +90,14 @@ class NoCache:
     def begin_run(self, keys: Collection[Key]) -> None:
         return None
 
+    def claim(self, key: Key, spec: NodeSpec) -> Claim | None:
+        return FREE
+
+    def remember(self, runs: Iterable[NodeRun]) -> None:
+        return None
+
     def clear(self) -> None:
+        return None
+
+    def close(self) -> None:
         return None

@@ -7,10 +7,11 @@ of what was last thrown out, so that what is no longer used ages without a clock
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from graphcore.cache.entry import CacheEntry
+from graphcore.cache.claims import FREE, Claim
+from graphcore.cache.entry import CacheEntry, NodeRun
 from graphcore.keys import Key
 from graphcore.spec import NodeSpec
 
@@ -77,6 +78,15 @@ class MemoryCache:
         return {key for key in keys if key in entries}
 
     def begin_run(self, keys: Collection[Key]) -> None:
+        return None
+
+    def claim(self, key: Key, spec: NodeSpec) -> Claim | None:
+        return FREE
+
+    def remember(self, runs: Iterable[NodeRun]) -> None:
+        return None
+
+    def close(self) -> None:
         return None
 
     def clear(self) -> None:
