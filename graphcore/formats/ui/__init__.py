@@ -11,6 +11,7 @@ from graphcore.formats.ui.definitions import (
     OutputDefinition,
 )
 from graphcore.formats.ui.graph import UiGraph
+from graphcore.formats.ui.layout import to_ui_graph
 from graphcore.formats.ui.litegraph import Limits, is_ui_graph, read_ui_graph
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "missing_classes",
     "read_ui_graph",
     "to_api_prompt",
+    "to_ui_graph",
 ]

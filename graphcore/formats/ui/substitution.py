@@ -44,6 +44,16 @@ def choose_dynamically(text: str, random: Random, *, depth: int = 0) -> str:
     return re.sub(r"\\([{}|])", r"\1", "".join(parts))
 
 
+def protect_from_choices(text: str) -> str:
+    """Write `text` so that choose_dynamically gives it back.
+
+    Braces and bars get a backslash; an empty choice parts the two characters that would begin a comment. A
+    backslash right before a brace or a bar, or at the end, cannot be written so and stays as it is.
+    """
+    protected = re.sub(r"([{}|])", r"\\\1", text)
+    return re.sub(r"/(?=[/*])", "/{}", protected)
+
+
 def _read_choices(text: str, position: int) -> tuple[list[str], int]:
     """The choices from `position` to the closing brace, and the place after it."""
     choices = [""]

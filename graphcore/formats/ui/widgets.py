@@ -152,7 +152,7 @@ def _walk(specs: Iterable[InputDefinition], prefix: str, saved: _SavedValues) ->
         name = prefix + spec.name
         value = _settled(spec, saved.take(name))
         yield Widget(name=name, value=value, spec=spec)
-        saved.skip(_control_places(spec))
+        saved.skip(control_places(spec))
         for option in spec.dynamic:
             if option.key == value:
                 yield from _walk(option.inputs, f"{name}.", saved)
@@ -167,7 +167,8 @@ def _settled(spec: InputDefinition, value: object) -> object:
     return value
 
 
-def _control_places(spec: InputDefinition) -> int:
+def control_places(spec: InputDefinition) -> int:
+    """How many places after the widget's own belong to its control after generation."""
     declared = spec.settings.get("control_after_generate")
     if spec.type == COMBO:
         return 2 if declared else 0
