@@ -298,3 +298,25 @@ class TinyModels:
     def refiner(self, *, dtype: torch.dtype = torch.float32, metadata: Any = None) -> Path:
         """A whole SDXL refiner."""
         return self._file("refiner", refiner_state, dtype, metadata)
+
+
+def write_folder(folder: Path, parts: TinyParts, scheduler: Mapping[str, Any] | None = None) -> Path:
+    """A model as a folder in diffusers' layout, as its pipelines save it (tokenizer aside)."""
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+    parts.unet.save_pretrained(folder / "unet")
+    parts.vae.save_pretrained(folder / "vae")
+    for name, module in parts.texts.items():
+        place = folder / ("text_encoder_2" if name == "clip_g" else "text_encoder")
+        projected = module.text_projection is not None
+        cls = CLIPTextModelWithProjection if projected else CLIPTextModel
+        saved = cls(module.text_model.config)
+        state = module.state_dict()
+        if not any(key.startswith("text_model.") for key in saved.state_dict()):
+            state = {key.removeprefix("text_model."): tensor for key, tensor in state.items()}
+        saved.load_state_dict(state)
+        saved.save_pretrained(place)
+    config = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, **(scheduler or {})}
+    (folder / "scheduler").mkdir()
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(config))
+    return folder

@@ -87,7 +87,7 @@ def check(part: Part, rules: Iterable[Rule], wanted: Mapping[str, tuple[int, ...
                 f"{part.prefix}{rule.original} is {list(found[2].shape)}, not {list(wanted[rule.target])}"
             )
     heads = {name.partition(".")[0] for name in used}
-    left = [] if part.ema else [name for name in part.names() if name not in used and _matters(name, heads)]
+    left = [] if part.ema else [part.prefix + name for name in part.names() if name not in used and _matters(name, heads)]
     for what, names in (
         ("is missing", missing),
         ("has the wrong shape", wrong),

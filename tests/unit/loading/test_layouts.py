@@ -27,7 +27,9 @@ def equal(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_checkpoint_in_the_original_layout_gives_back_every_tensor(name: str, tiny_models: TinyModels) -> None:
+def test_a_checkpoint_in_the_original_layout_gives_back_every_tensor(
+    name: str, tiny_models: TinyModels
+) -> None:
     family, parts, _ = FAMILIES[name]
     checkpoint = open_checkpoint(getattr(tiny_models, name)())
     assert checkpoint.family is not None and checkpoint.family.name == family
@@ -78,7 +80,9 @@ def test_openclip_equals_diffusers_converter(tiny_models: TinyModels) -> None:
 
     config = CLIPTextConfig(**models.text_config(128, projection=64, activation="gelu"))
     converted = convert_open_clip_checkpoint(
-        CLIPTextModelWithProjection(config), load_file(tiny_models.sdxl()), prefix="conditioner.embedders.1.model."
+        CLIPTextModelWithProjection(config),
+        load_file(tiny_models.sdxl()),
+        prefix="conditioner.embedders.1.model.",
     )
     ours = load(open_checkpoint(tiny_models.sdxl()).part("clip_g")).state_dict()
     for name, tensor in converted.items():
@@ -110,7 +114,9 @@ def test_text_encoders_in_files_of_their_own(layout: str, tmp_path: Path) -> Non
 def test_old_files_without_text_model_in_the_names_are_read(tmp_path: Path) -> None:
     state = {name.replace(".text_model.", "."): tensor for name, tensor in models.sd1_state().items()}
     checkpoint = open_checkpoint(models.write(tmp_path / "old.safetensors", state))
-    assert equal(load(checkpoint.part("clip_l")).state_dict(), models.sd1_parts().texts["clip_l"].state_dict())
+    assert equal(
+        load(checkpoint.part("clip_l")).state_dict(), models.sd1_parts().texts["clip_l"].state_dict()
+    )
 
 
 @pytest.mark.parametrize("channels", [8, 9])
