@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
+import reprlib
+from collections.abc import Mapping
 from typing import Final
 
 from graphcore.errors import DocumentError
@@ -12,6 +14,7 @@ from graphcore.errors import DocumentError
 JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
 
 MAX_BYTES: Final = 64 * 2**20
+MAX_DEPTH: Final = 200
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _INT_DIGITS: Final = 19
 
@@ -46,9 +49,64 @@ def parse_json(source: bytes | str, *, max_bytes: int = MAX_BYTES) -> JSON:
         ) from None
     except RecursionError:
         raise DocumentError("The document is nested too deeply; flatten it.", code="too-deep") from None
-    if "\\u" in text or _LONE_SURROGATE.search(text):
-        _refuse_surrogates(parsed)
+    if "\\u" in text or _LONE_SURROGATE.search(text) or _may_be_deep(text):
+        check_json(parsed)
     return parsed
+
+
+def check_json(document: object) -> None:
+    """Hold a value that did not come from `parse_json` to the same rules; raises DocumentError."""
+    pending: list[tuple[object, int]] = [(document, 0)]
+    while pending:
+        value, depth = pending.pop()
+        if depth > MAX_DEPTH:
+            raise DocumentError("The document is nested too deeply; flatten it.", code="too-deep")
+        if isinstance(value, Mapping):
+            for key, item in value.items():
+                if not isinstance(key, str):
+                    raise DocumentError(f"The key {shown(key)} is not text; use text.", code="not-json")
+                _check_scalar(key)
+                pending.append((item, depth + 1))
+        elif isinstance(value, (list, tuple)):
+            pending.extend((item, depth + 1) for item in value)
+        else:
+            _check_scalar(value)
+
+
+def _check_scalar(value: object) -> None:
+    if isinstance(value, str):
+        if _LONE_SURROGATE.search(value):
+            raise DocumentError(
+                f"The text {shown(value)} holds half of a surrogate pair; remove it.", code="lone-surrogate"
+            )
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise DocumentError(f"{value} is not JSON; use a finite number.", code="not-finite")
+    elif type(value) is int:
+        _check_int(value)
+    elif value is not None and not isinstance(value, bool):
+        raise DocumentError(f"A {type(value).__name__} is not JSON; use plain values.", code="not-json")
+
+
+def _check_int(value: int) -> None:
+    if not -(2**63) <= value < 2**64:
+        raise DocumentError(
+            f"The integer {shown(value)} is beyond 64 bits; use a smaller one.", code="integer-too-large"
+        )
+
+
+def _may_be_deep(text: str) -> bool:
+    return text.count("[") + text.count("{") > MAX_DEPTH
+
+
+def shown(value: object) -> str:
+    """A value in short, whatever it is: at most a line, in bounded time."""
+    brief = reprlib.Repr()
+    brief.maxlevel, brief.maxstring, brief.maxlong, brief.maxother = 3, 60, 40, 60
+    try:
+        return brief.repr(value)
+    except Exception:
+        return f"a {type(value).__name__}"
 
 
 def _decode(source: bytes | str) -> str:
@@ -69,7 +127,7 @@ def _unique_keys(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
         for key, _ in pairs:
             if key in seen:
                 raise DocumentError(
-                    f"The key {_short(key)} stands twice in one object; keep one of them.", code="duplicate-key"
+                    f"The key {shown(key)} stands twice in one object; keep one of them.", code="duplicate-key"
                 )
             seen.add(key)
     return made
@@ -82,37 +140,15 @@ def _refuse_constant(word: str) -> JSON:
 def _finite_float(digits: str) -> float:
     value = float(digits)
     if not math.isfinite(value):
-        raise DocumentError(f"The number {_short(digits)} is too large; use a finite one.", code="not-finite")
+        raise DocumentError(f"The number {shown(digits)} is too large; use a finite one.", code="not-finite")
     return value
 
 
 def _bounded_int(digits: str) -> int:
     if len(digits) > _INT_DIGITS + 2:
         raise DocumentError(
-            f"The integer {_short(digits)} is too long; use at most 64 bits.", code="integer-too-large"
+            f"The integer {shown(digits)} is too long; use at most 64 bits.", code="integer-too-large"
         )
     value = int(digits)
-    if not -(2**63) <= value < 2**64:
-        raise DocumentError(
-            f"The integer {_short(digits)} is beyond 64 bits; use a smaller one.", code="integer-too-large"
-        )
+    _check_int(value)
     return value
-
-
-def _refuse_surrogates(parsed: JSON) -> None:
-    pending: list[JSON] = [parsed]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            pending.extend(value)
-            pending.extend(value.values())
-        elif isinstance(value, list):
-            pending.extend(value)
-        elif isinstance(value, str) and _LONE_SURROGATE.search(value):
-            raise DocumentError(
-                f"The text {_short(ascii(value))} holds half of a surrogate pair; remove it.", code="lone-surrogate"
-            )
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else f"{text[:37]}...")

@@ -14,11 +14,12 @@ The decorator returns the function itself, so that a node is tested by calling i
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Final, TypeVar
 
 from graphcore.errors import DeclarationError
-from graphcore.signature import read_signature
+from graphcore.signature import Signature, read_signature
 from graphcore.spec import NodeSpec
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., object])
@@ -53,19 +54,19 @@ def node(
     """
     def declare(function: FunctionT) -> FunctionT:
         read = read_signature(function)
-        if not cacheable and not reason:
-            raise DeclarationError(
-                f"{read.where}: a node with cacheable=False must say why; add reason='…'.", location=read.where
-            )
-        if cacheable and reason:
-            raise DeclarationError(
-                f"{read.where}: reason= is for nodes with cacheable=False; remove it.", location=read.where
-            )
-        if thread and read.is_async:
-            raise DeclarationError(
-                f"{read.where}: thread=True is for synchronous nodes; an async node must not have it.",
-                location=read.where,
-            )
+        names = {spec.name for spec in read.inputs}
+        mistake = _mistake(
+            read,
+            aliases=aliases,
+            version=version,
+            cacheable=cacheable,
+            reason=reason,
+            thread=thread,
+            fingerprint=() if read.open_inputs else _strangers(fingerprint, names | {"files"}),
+            check=() if read.open_inputs else _strangers(check, names),
+        )
+        if mistake is not None:
+            raise DeclarationError(f"{read.where}: {function.__qualname__}: {mistake}", location=read.where)
         spec = NodeSpec(
             name=name or _camel_case(function.__name__),
             function=function,
@@ -95,6 +96,47 @@ def node(
         return function
 
     return declare
+
+
+def _mistake(
+    read: Signature,
+    *,
+    aliases: object,
+    version: object,
+    cacheable: bool,
+    reason: str | None,
+    thread: bool,
+    fingerprint: tuple[str, ...],
+    check: tuple[str, ...],
+) -> str | None:
+    if not cacheable and not reason:
+        return "a node with cacheable=False must say why; add reason='…'."
+    if cacheable and reason:
+        return "reason= is for nodes with cacheable=False; remove it."
+    if thread and read.is_async:
+        return "thread=True is for synchronous nodes; an async node must not have it."
+    if type(version) is not int or version < 1:
+        return f"version={version!r} is no version; count from 1."
+    if not isinstance(aliases, tuple) or not all(isinstance(alias, str) and alias for alias in aliases):
+        return f"aliases={aliases!r} is no tuple of names; write aliases=('Name',)."
+    for what, strangers in (("fingerprint", fingerprint), ("check", check)):
+        if strangers:
+            return f"{what}= names '{strangers[0]}', which is no input; name inputs only."
+    return None
+
+
+def _strangers(function: Callable[..., object] | None, known: set[str]) -> tuple[str, ...]:
+    """The parameters of a function that nothing will be given for."""
+    if function is None:
+        return ()
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(
+        parameter.name
+        for parameter in parameters
+        if parameter.name not in known
+        and parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+    )
 
 
 def spec_of(function: object) -> NodeSpec | None:

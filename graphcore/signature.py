@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import (
     Annotated,
     Any,
+    Final,
     Literal,
     NoReturn,
     TypeVar,
@@ -24,10 +25,12 @@ from typing import (
 
 from graphcore.context import Context
 from graphcore.errors import DeclarationError
-from graphcore.lists import Each, Expand, Lazy, RawLink
+from graphcore.lists import Blocked, Each, Expand, Lazy, RawLink
 from graphcore.sockets import ANY, COMBO, SocketType, socket_of
 from graphcore.spec import MISSING, InputSpec, OutputSpec
 from graphcore.widgets import FileChoice, OutputName, Range, Secret, Seed, Shown, Text, Toggle
+
+_WIDGETS: Final = (Range, Text, FileChoice, Seed, Toggle, Shown)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,26 +184,36 @@ class _Reader:
     def _with_widgets(self, spec: InputSpec, widgets: list[object]) -> InputSpec:
         numeric = spec.type.name in ("INT", "FLOAT")
         for widget in widgets:
-            if isinstance(widget, Range):
+            if widget is Secret:
+                spec = replace(spec, secret=True)
+            elif isinstance(widget, Range):
                 if not numeric:
                     self.fail(f"input '{spec.name}' has a Range but is no number; remove it.")
                 low, high = widget.minimum, widget.maximum
                 if low is not None and high is not None and low > high:
                     self.fail(f"the Range of '{spec.name}' is empty ({low} > {high}); swap its bounds.")
                 spec = replace(spec, range=widget)
+            elif isinstance(widget, type) and widget in _WIDGETS:
+                self.fail(f"input '{spec.name}' names the class {widget.__name__}; call it: {widget.__name__}(...).")
             elif isinstance(widget, Text):
+                if spec.type.name != "STRING":
+                    self.fail(f"input '{spec.name}' has a Text but is no str; remove it.")
                 spec = replace(spec, text=widget)
             elif isinstance(widget, FileChoice):
                 if spec.type.name != "STRING":
                     self.fail(f"input '{spec.name}' has a FileChoice but is no str; annotate it as str.")
                 spec = replace(spec, file=widget)
             elif isinstance(widget, Seed):
+                if spec.type.name != "INT":
+                    self.fail(f"input '{spec.name}' has a Seed but is no int; remove it.")
                 spec = replace(spec, seed=widget)
             elif isinstance(widget, Toggle):
+                if spec.type.name != "BOOLEAN":
+                    self.fail(f"input '{spec.name}' has a Toggle but is no bool; remove it.")
                 spec = replace(spec, toggle=widget)
             elif isinstance(widget, Shown):
                 spec = replace(spec, shown=widget)
-            elif isinstance(widget, Secret) or widget is Secret:
+            elif isinstance(widget, Secret):
                 spec = replace(spec, secret=True)
             elif isinstance(widget, SocketType):
                 spec = replace(spec, type=widget)
@@ -237,11 +250,11 @@ class _Reader:
             self.fail("the return type is missing; annotate it (None for a node without outputs).")
         annotation = hints["return"]
         if get_origin(annotation) in (Union, types.UnionType):
-            rest = [arg for arg in get_args(annotation) if arg not in (Expand, type(None))]
-            if len(rest) != 1:
+            rest = [arg for arg in get_args(annotation) if arg not in (Expand, Blocked, type(None))]
+            if len(rest) > 1:
                 self.fail("the return type is a union; use a NamedTuple for several outputs.")
-            annotation = rest[0]
-        if annotation is type(None) or annotation is None:
+            annotation = rest[0] if rest else None
+        if annotation is type(None) or annotation is None or annotation is Expand:
             return (), False
         if isinstance(annotation, type) and issubclass(annotation, tuple) and hasattr(annotation, "_fields"):
             fields = get_type_hints(annotation, include_extras=True)

@@ -2,7 +2,8 @@
 
 Types are nominal. A socket type is a name ("IMAGE") and, where there is one, the Python class of its values.
 Two types fit when they have the same name, when the source's class is a subclass of the target's, when either
-is the wildcard `*`, when comma-separated sets of names share a member, or when an INT feeds a FLOAT. That is all.
+is the wildcard `*`, when comma-separated sets of names share a member, when an INT feeds a FLOAT, or when a STRING and
+a COMBO meet (the choice is checked when the value is there). That is all.
 """
 
 from __future__ import annotations
@@ -39,11 +40,16 @@ class SocketType:
             return True
         if self.name == "FLOAT" and source.name == "INT":
             return True
-        if self.python is not None and source.python is not None and issubclass(source.python, self.python):
+        if _is_kind_of(source.python, self.python):
             return True
         if "," in self.name or "," in source.name:
             return not _names(self).isdisjoint(_names(source))
-        return self.name == "COMBO" and source.name == "STRING"
+        return {self.name, source.name} == {"COMBO", "STRING"}
+
+
+def _is_kind_of(source: type | None, wanted: type | None) -> bool:
+    """True for a subclass, but for Python's own: a bool is an int to Python, and not here."""
+    return source is not None and wanted is not None and wanted not in _PRIMITIVES and issubclass(source, wanted)
 
 
 def _names(kind: SocketType) -> set[str]:

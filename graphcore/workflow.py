@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Final
 
 from graphcore.errors import Problem, ValidationError
+
+
+UNREADABLE: Final = object()
 
 
 class Dialect(Enum):
@@ -60,7 +64,8 @@ class WorkflowInput:
 class Workflow:
     """A workflow document.
 
-    `problems` are faults of structure found while it was read; validation reports them with its own.
+    `problems` are faults of structure found while it was read; validation reports them with its own. An input whose
+    value could not be read holds UNREADABLE.
     `ui` is kept as it is and means nothing to the engine.
     """
 
@@ -84,7 +89,7 @@ class Workflow:
         changed: dict[str, dict[str, object]] = {}
         problems: list[Problem] = []
         for name, value in values.items():
-            targets = self._targets(name)
+            targets = self.targets_of(name)
             if targets is None:
                 problems.append(self._unknown_input(name))
                 continue
@@ -108,7 +113,8 @@ class Workflow:
                 values[name] = entry.inputs.get(target.input) if entry is not None else None
         return values
 
-    def _targets(self, name: str) -> tuple[InputTarget, ...] | None:
+    def targets_of(self, name: str) -> tuple[InputTarget, ...] | None:
+        """The inputs that a declared name, or `node.input`, stands for; None if it is unknown."""
         declared = self.inputs.get(name)
         if declared is not None:
             return declared.targets

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from graphcore.errors import ProblemList
-from graphcore.jsontext import JSON
+from graphcore.jsontext import JSON, shown
 from graphcore.pointers import pointer
 from graphcore.registry import Registry
 from graphcore.spec import InputSpec
-from graphcore.workflow import Dialect, Link, NodeEntry, Workflow
+from graphcore.workflow import UNREADABLE, Dialect, Link, NodeEntry, Workflow
 
 _MAX_ID: Final = 256
 
@@ -38,6 +38,7 @@ def _entry(node_id: str, entry: JSON, problems: ProblemList) -> NodeEntry | None
         problems.add(
             "bad-node-id",
             f"The node id {node_id[:80]!r} is not valid; use 1 to {_MAX_ID} printable characters.",
+            node=node_id[:80],
             pointer=where,
         )
         return None
@@ -88,9 +89,9 @@ def _value(node_id: str, where: str, value: JSON, problems: ProblemList) -> obje
             input=where.rsplit("/", 1)[1],
             pointer=where,
             expected="[node id, output index]",
-            got=repr(value)[:80],
+            got=shown(value),
         )
-        return None
+        return UNREADABLE
     return value
 
 

@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from graphcore.errors import DocumentError, ProblemList
-from graphcore.jsontext import JSON
+from graphcore.jsontext import JSON, shown
 from graphcore.pointers import pointer
-from graphcore.workflow import Dialect, InputTarget, Link, NodeEntry, Workflow, WorkflowInput
+from graphcore.workflow import UNREADABLE, Dialect, InputTarget, Link, NodeEntry, Workflow, WorkflowInput
 
 FORMAT_VERSION: Final = 1
 _NODE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
@@ -33,7 +33,7 @@ def read_native(document: Mapping[str, JSON]) -> Workflow:
     version = document.get("graphcore")
     if version != FORMAT_VERSION or isinstance(version, bool):
         raise DocumentError(
-            f"The document's format is {version!r}, and this version reads format {FORMAT_VERSION}.",
+            f"The document's format is {shown(version)}, and this version reads format {FORMAT_VERSION}.",
             code="unknown-format-version",
             pointer="/graphcore",
         )
@@ -54,7 +54,7 @@ class _Reader:
         for name in self.document:
             if name not in _TOP:
                 self.problems.add(
-                    "unknown-field", f"A workflow has no field '{name}'; remove it.", pointer=pointer(name), got=name
+                    "unknown-field", f"A workflow has no field {shown(name)}; remove it.", pointer=pointer(name), got=name[:80]
                 )
         entries = {}
         for node_id, entry in nodes.items():
@@ -94,6 +94,7 @@ class _Reader:
             self.problems.add(
                 "bad-node-id",
                 f"The node id {node_id[:80]!r} is not valid; use 1 to 64 letters, digits, '_' and '-'.",
+                node=node_id[:80],
                 pointer=where,
                 got=node_id[:80],
             )
@@ -105,10 +106,10 @@ class _Reader:
             if name not in _ENTRY:
                 self.problems.add(
                     "unknown-field",
-                    f"A node has no field '{name}'; its values belong into 'inputs'.",
+                    f"A node has no field {shown(name)}; its values belong into 'inputs'.",
                     node=node_id,
                     pointer=f"{where}{pointer(name)}",
-                    got=name,
+                    got=name[:80],
                 )
         kind, inputs, title = entry.get("type"), entry.get("inputs", {}), entry.get("title", "")
         if not isinstance(kind, str):
@@ -148,6 +149,7 @@ class _Reader:
                 expected="link",
                 got=", ".join(sorted(value))[:80],
             )
+            return UNREADABLE
         return link
 
     def _inputs(self) -> dict[str, WorkflowInput]:

@@ -9,7 +9,7 @@ from typing import Final
 from graphcore.errors import DocumentError
 from graphcore.formats.comfy_api import looks_like_prompt, read_prompt
 from graphcore.formats.native import read_native
-from graphcore.jsontext import JSON, MAX_BYTES, parse_json
+from graphcore.jsontext import JSON, MAX_BYTES, check_json, parse_json
 from graphcore.registry import Registry
 from graphcore.workflow import Workflow
 
@@ -27,16 +27,20 @@ def read_workflow(source: bytes | str | Path | Mapping[str, object] | Workflow, 
         source = _file_bytes(source)
     if isinstance(source, bytes) and source.startswith(_PICTURES):
         return read_picture(source, registry)
-    document = parse_json(source) if isinstance(source, (bytes, str)) else source
+    if isinstance(source, (bytes, str)):
+        document: object = parse_json(source)
+    else:
+        document = source
+        check_json(document)
     if not isinstance(document, Mapping):
         kind = {list: "a list", str: "text", type(None): "null"}.get(type(document), "a number")
         raise DocumentError(f"A workflow is a JSON object, and this is {kind}.", code="unknown-shape")
-    return read_document(document, registry)  # type: ignore[arg-type]
+    return read_document(document, registry)
 
 
 def read_document(document: Mapping[str, JSON], registry: Registry) -> Workflow:
     """Read a parsed document of any of the three formats."""
-    if "graphcore" in document:
+    if "graphcore" in document and not isinstance(document["graphcore"], dict):
         return read_native(document)
     if isinstance(document.get("nodes"), list):
         return _read_ui(document, registry)
