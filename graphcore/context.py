@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar, cast
 
 from graphcore.errors import Cancelled
 from graphcore.files import Files
 from graphcore.settings import Settings
+
+if TYPE_CHECKING:
+    from graphcore.registry import Registry
 
 
 class Service(Protocol):
@@ -116,7 +119,8 @@ class ProgressListener(Protocol):
 class Context:
     """The run, as one node sees it.
 
-    `node_id` is the node's path. `device` and `dtype` are the settings' ("auto" where nobody chose).
+    `node_id` is the node's path. `document` is the workflow that is run, `registry` the node types it is made of.
+    `device` and `dtype` are the settings' ("auto" where nobody chose).
     """
 
     node_id: str
@@ -128,6 +132,7 @@ class Context:
     previews: bool = False
     shown: list[Mapping[str, object]] = field(default_factory=list)
     document: object = None
+    registry: Registry | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
     facts: dict[str, object] = field(default_factory=dict)
 

@@ -418,6 +418,7 @@ class Run:
             listener=progress,
             previews=self.options.previews,
             document=self.graph.workflow,
+            registry=self.house.registry,
             metadata=self.options.metadata or {},
         )
 
