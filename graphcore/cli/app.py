@@ -1,0 +1,79 @@
+"""The table of commands, and what a process ends with."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Final
+
+import click
+
+from graphcore import __version__
+from graphcore.cli.failures import CANCELLED, FAILED, exit_code, tell
+from graphcore.errors import GraphcoreError
+
+COMMANDS: Final[Mapping[str, str]] = {
+    "run": "graphcore.cli.run:run",
+    "validate": "graphcore.cli.validate:validate",
+    "nodes": "graphcore.cli.nodes:nodes",
+    "models": "graphcore.cli.models:models",
+    "convert": "graphcore.cli.convert:convert",
+    "schema": "graphcore.cli.schema:schema",
+}
+
+
+class CommandTable(click.Group):
+    """A group that imports a command when it is asked for, so that each starts as fast as it can."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        place = COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, name = place.partition(":")
+        command = getattr(import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else "`graphcore --help` lists the commands."
+            raise click.UsageError(f"There is no command '{args[0]}'; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=CommandTable,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Exit codes: 0 done, 1 error, 2 invalid workflow or command line, 3 failed run, 130 cancelled.",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="graphcore", message="%(prog)s %(version)s")
+def app() -> None:
+    """Turn workflows (JSON graphs of nodes) into pictures."""
+
+
+def run_app(arguments: Sequence[str]) -> int:
+    """Run one command and return the exit code; nothing that a user can do shows a traceback."""
+    try:
+        code = app.main(args=list(arguments), prog_name="graphcore", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.secho("cancelled", fg="yellow", err=True)
+        return CANCELLED
+    except GraphcoreError as error:
+        tell(error)
+        return exit_code(error)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - the reader of our output is gone
+        return FAILED
+    return code if isinstance(code, int) else 0
