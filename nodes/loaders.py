@@ -1,0 +1,139 @@
+"""Nodes that name model files. They read no weights: the model store does, when somebody computes with them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NamedTuple
+
+from graphcore import Context, FileChoice, InputError, Shown, node
+from nodes.values import Clip, FileRef, Model, Vae
+
+WeightDtype = Literal["default", "fp8_e4m3fn", "fp8_e4m3fn_fast", "fp8_e5m2"]
+ClipType = Literal[
+    "stable_diffusion",
+    "stable_cascade",
+    "sd3",
+    "stable_audio",
+    "mochi",
+    "ltxv",
+    "pixart",
+    "cosmos",
+    "lumina2",
+    "wan",
+    "hidream",
+    "chroma",
+    "ace",
+    "omnigen2",
+    "qwen_image",
+    "hunyuan_image",
+    "flux2",
+    "ovis",
+]
+DualClipType = Literal[
+    "sdxl",
+    "sd3",
+    "flux",
+    "hunyuan_video",
+    "hidream",
+    "hunyuan_image",
+    "hunyuan_video_15",
+    "kandinsky5",
+    "kandinsky5_image",
+    "ltxv",
+    "newbie",
+]
+_CLIP_FAMILIES = {"stable_diffusion": None, "sdxl": "sdxl", "sd3": "sd3"}
+
+
+class LoadedCheckpoint(NamedTuple):
+    """The three parts of a checkpoint."""
+
+    model: Model
+    clip: Clip
+    vae: Vae
+
+
+def file_ref(ctx: Context, kind: str, name: str) -> FileRef:
+    """The reference to a model file; raises ResourceError if it is not there, ModelFileError for a pickle."""
+    path = ctx.files.resolve(kind, name)
+    reference = FileRef(kind=kind, name=name, fingerprint=ctx.files.fingerprint(path))
+    noted = ctx.facts.get("files")
+    known = noted if isinstance(noted, dict) else {}
+    ctx.note(files={**known, f"{kind}/{name}": reference.fingerprint})
+    return reference
+
+
+@node("LoadCheckpoint", category="loaders", title="Load Checkpoint", aliases=("CheckpointLoaderSimple",))
+def load_checkpoint(ctx: Context, ckpt_name: Annotated[str, FileChoice("checkpoints")]) -> LoadedCheckpoint:
+    """Load a whole model: the diffusion network, its text encoders and its VAE.
+
+    Files in the original layout (`.safetensors`) and folders in diffusers' layout are read; the family is found
+    from the tensors.
+    """
+    file = file_ref(ctx, "checkpoints", ckpt_name)
+    return LoadedCheckpoint(Model(file=file), Clip(files=(file,)), Vae(file=file))
+
+
+@node("LoadVAE", category="loaders", title="Load VAE", aliases=("VAELoader",))
+def load_vae(ctx: Context, vae_name: Annotated[str, FileChoice("vae")]) -> Vae:
+    """Load a VAE of its own file."""
+    return Vae(file=file_ref(ctx, "vae", vae_name))
+
+
+@node("LoadDiffusionModel", category="loaders", title="Load Diffusion Model", aliases=("UNETLoader",))
+def load_diffusion_model(
+    ctx: Context,
+    unet_name: Annotated[str, FileChoice("diffusion_models")],
+    weight_dtype: WeightDtype = "default",
+) -> Model:
+    """Load a diffusion network of its own file, without text encoder and VAE.
+
+    `weight_dtype` is for 8-bit weights; only "default" (the engine's dtype) is supported.
+    """
+    if weight_dtype != "default":
+        raise InputError(
+            f"8-bit weights ({weight_dtype}) are not supported; set weight_dtype to default.",
+            code="unsupported-choice",
+        )
+    return Model(file=file_ref(ctx, "diffusion_models", unet_name))
+
+
+def _clip_family(kind: str) -> str | None:
+    if kind not in _CLIP_FAMILIES:
+        known = ", ".join(_CLIP_FAMILIES)
+        raise InputError(
+            f"Text encoders of the type '{kind}' are not supported; use one of {known}.",
+            code="unsupported-choice",
+        )
+    return _CLIP_FAMILIES[kind]
+
+
+@node("LoadCLIP", category="loaders", title="Load CLIP", aliases=("CLIPLoader",))
+def load_clip(
+    ctx: Context,
+    clip_name: Annotated[str, FileChoice("text_encoders")],
+    type: ClipType = "stable_diffusion",
+    device: Annotated[Literal["default", "cpu"], Shown(advanced=True)] = "default",
+) -> Clip:
+    """Load a text encoder of its own file; SD 1.x, SD 2.x and the refiner are told apart by its width.
+
+    `device` changes nothing: prompts are encoded where the engine computes.
+    """
+    del device
+    return Clip(files=(file_ref(ctx, "text_encoders", clip_name),), family=_clip_family(type))
+
+
+@node("LoadDualCLIP", category="loaders", title="Load Two CLIPs", aliases=("DualCLIPLoader",))
+def load_dual_clip(
+    ctx: Context,
+    clip_name1: Annotated[str, FileChoice("text_encoders")],
+    clip_name2: Annotated[str, FileChoice("text_encoders")],
+    type: DualClipType = "sdxl",
+    device: Annotated[Literal["default", "cpu"], Shown(advanced=True)] = "default",
+) -> Clip:
+    """Load the two text encoders of SDXL, in either order, from files of their own.
+
+    `device` changes nothing: prompts are encoded where the engine computes.
+    """
+    del device
+    files = (file_ref(ctx, "text_encoders", clip_name1), file_ref(ctx, "text_encoders", clip_name2))
+    return Clip(files=files, family=_clip_family(type))

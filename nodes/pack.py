@@ -1,0 +1,37 @@
+"""The node pack: every node of this library, and the model folders that come with it."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from graphcore import Registry
+
+MODULES: Final = (
+    "image_files",
+    "latent_files",
+    "latents",
+    "loaders",
+    "sampling",
+    "schedules",
+    "text",
+    "vae",
+)
+
+
+def register(registry: Registry) -> None:
+    """Add all nodes to a registry, and the folders below `embedded` as model folders of their kind."""
+    for module in node_modules():
+        registry.add_module(module)
+    embedded = Path(__file__).parent / "embedded"
+    if embedded.is_dir():
+        for folder in sorted(path for path in embedded.iterdir() if path.is_dir()):
+            if not folder.name.startswith(("_", ".")):
+                registry.add_folder(folder.name, folder)
+
+
+def node_modules() -> tuple[ModuleType, ...]:
+    """The modules that declare nodes; importing them imports no torch."""
+    return tuple(importlib.import_module(f"nodes.{name}") for name in MODULES)

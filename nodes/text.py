@@ -1,0 +1,90 @@
+"""Nodes that turn prompts into conditioning."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+from graphcore import Context, Range, Text, node
+from nodes.choices import MAX_SIDE
+from nodes.values import Clip, Conditioning, ConditioningEntry
+
+Prompt = Annotated[str, Text(multiline=True, dynamic_prompts=True)]
+Side = Annotated[int, Range(0, MAX_SIDE)]
+
+
+@node("CLIPEncode", category="conditioning", title="CLIP Text Encode (Prompt)", aliases=("CLIPTextEncode",))
+def clip_encode(ctx: Context, text: Prompt, clip: Clip) -> Conditioning:
+    """Encode a prompt.
+
+    `(word:1.2)` weighs words, `(word)` is 1.1, `\\(` is a bracket, `BREAK` begins a new chunk, and
+    `embedding:name` is a textual-inversion embedding. Text may be longer than 77 tokens, or empty.
+    """
+    from nodes.diffusion.store import ModelStore
+
+    with ctx.service(ModelStore).text_encoder(clip) as encoder:
+        encoded = encoder.encode(text, layer=clip.stop_at_layer)
+    return Conditioning((ConditioningEntry(embeddings=encoded.embeddings, pooled=encoded.pooled),))
+
+
+@node("CLIPSetLastLayer", category="conditioning", title="CLIP Set Last Layer")
+def clip_set_last_layer(clip: Clip, stop_at_clip_layer: Annotated[int, Range(-24, -1, step=1)] = -1) -> Clip:
+    """Take the prompt's vectors from an earlier layer of the text encoder ("CLIP skip").
+
+    -1 is the last hidden layer, -2 the one before it.
+    """
+    return replace(clip, stop_at_layer=stop_at_clip_layer)
+
+
+@node("CLIPEncodeSDXL", category="conditioning", title="CLIP Text Encode (SDXL)", aliases=("CLIPTextEncodeSDXL",))
+def clip_encode_sdxl(
+    ctx: Context,
+    *,
+    clip: Clip,
+    width: Side = 1024,
+    height: Side = 1024,
+    crop_w: Side = 0,
+    crop_h: Side = 0,
+    target_width: Side = 1024,
+    target_height: Side = 1024,
+    text_g: Prompt,
+    text_l: Prompt,
+) -> Conditioning:
+    """Encode one prompt for each of SDXL's text encoders, with the sizes that it was trained to take.
+
+    `width` and `height` are the size that the picture pretends to come from, `crop_w` and `crop_h` where it was
+    cut, `target_width` and `target_height` the size it has; all in pixels.
+    """
+    from nodes.diffusion.store import ModelStore
+
+    with ctx.service(ModelStore).text_encoder(clip) as encoder:
+        encoded = encoder.encode({"clip_g": text_g, "clip_l": text_l}, layer=clip.stop_at_layer)
+    size = (height, width, crop_h, crop_w, target_height, target_width)
+    entry = ConditioningEntry(
+        embeddings=encoded.embeddings, pooled=encoded.pooled, size=tuple(float(side) for side in size)
+    )
+    return Conditioning((entry,))
+
+
+@node(
+    "CLIPEncodeSDXLRefiner",
+    category="conditioning",
+    title="CLIP Text Encode (SDXL Refiner)",
+    aliases=("CLIPTextEncodeSDXLRefiner",),
+)
+def clip_encode_sdxl_refiner(
+    ctx: Context,
+    *,
+    ascore: Annotated[float, Range(0.0, 1000.0, step=0.01)] = 6.0,
+    width: Side = 1024,
+    height: Side = 1024,
+    text: Prompt,
+    clip: Clip,
+) -> Conditioning:
+    """Encode a prompt for the SDXL refiner, with the aesthetic score that it was trained to take."""
+    from nodes.diffusion.store import ModelStore
+
+    with ctx.service(ModelStore).text_encoder(clip) as encoder:
+        encoded = encoder.encode(text, layer=clip.stop_at_layer)
+    size = (float(height), float(width), 0.0, 0.0, ascore)
+    return Conditioning((ConditioningEntry(embeddings=encoded.embeddings, pooled=encoded.pooled, size=size),))
