@@ -29,10 +29,9 @@ from graphcore.results import NodeReport, RunResult
 from graphcore.settings import Settings
 from graphcore.sockets import SocketType, socket
 from graphcore.validation import validate
+from graphcore.version import __version__ as __version__
 from graphcore.widgets import FileChoice, OutputName, Range, Secret, Seed, Shown, Text, Toggle
 from graphcore.workflow import Dialect, Link, NodeEntry, Workflow
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Blocked",

@@ -115,6 +115,9 @@ class ProgressListener(Protocol):
     def __call__(self, done: int, total: int, preview: Preview | None) -> None: ...
 
 
+PictureRecorder = Callable[[str, int], Mapping[str, str]]
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Context:
     """The run, as one node sees it.
@@ -135,6 +138,7 @@ class Context:
     registry: Registry | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
     facts: dict[str, object] = field(default_factory=dict)
+    recorder: PictureRecorder | None = None
 
     @property
     def files(self) -> Files:
@@ -168,6 +172,15 @@ class Context:
         What is shown is kept with the node's result, so that it is shown again when the result is reused.
         """
         self.shown.append({"kind": kind, **item})
+
+    def picture_texts(self, picture: int = 0) -> Mapping[str, str]:
+        """The texts to write into a picture that this node saves, at place `picture` of its batch.
+
+        They say how it was made; empty outside a run, and where the settings turn metadata off.
+        """
+        if self.recorder is None or not self.settings.metadata:
+            return {}
+        return self.recorder(self.node_id, picture)
 
     def note(self, **facts: object) -> None:
         """Put facts about how the result was made (a file's digest, a dtype) into the run's record."""

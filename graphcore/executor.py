@@ -41,6 +41,8 @@ from graphcore.flights import Flights
 from graphcore.keys import GraphKeys, Key
 from graphcore.limits import Limits
 from graphcore.lists import Blocked, Expand, Lazy
+from graphcore.provenance.record import RecordSource
+from graphcore.provenance.texts import picture_texts
 from graphcore.registry import Registry
 from graphcore.remembering import node_runs
 from graphcore.results import NodeReport, RunResult
@@ -420,7 +422,21 @@ class Run:
             document=self.graph.workflow,
             registry=self.house.registry,
             metadata=self.options.metadata or {},
+            recorder=self._picture_texts,
         )
+
+    def _picture_texts(self, node: str, picture: int) -> Mapping[str, str]:
+        services, registry = self.house.services, self.house.registry
+        source = RecordSource(
+            workflow=self.graph.workflow,
+            nodes=self.nodes,
+            reports=tuple(self.reports),
+            index=self.ids,
+            files=services.files,
+            environment=registry.environment(services.settings),
+            seconds=time.perf_counter() - self._begun,
+        )
+        return picture_texts(source, registry, self.options.metadata or {}, node, picture)
 
     def _run_inline(self, index: int, call: Call, key: Key) -> None:
         node = self.nodes[index]

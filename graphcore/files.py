@@ -10,11 +10,11 @@ import hashlib
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
+from graphcore.digests import DigestMemory, FileStamp
 from graphcore.errors import ModelFileError, ResourceError
 from graphcore.settings import Settings
 
@@ -53,14 +53,6 @@ _SAMPLE_BYTES: Final = 2**20
 _MARKERS: Final = ("model_index.json", "config.json")
 
 
-@dataclass(frozen=True, slots=True)
-class _Stat:
-    path: str
-    size: int
-    mtime_ns: int
-    inode: int
-
-
 class Files:
     """The folders of one engine.
 
@@ -74,12 +66,13 @@ class Files:
         input_dir: Path,
         output_dir: Path,
         temp_dir: Path,
+        digests: DigestMemory | None = None,
     ) -> None:
         self.folders = {kind: tuple(paths) for kind, paths in folders.items()}
         self.input_dir = input_dir
         self.output_dir = output_dir
         self.temp_dir = temp_dir
-        self._digests: dict[tuple[_Stat, bool], str] = {}
+        self._digests = digests or DigestMemory()
         self._listings: dict[str, tuple[tuple[tuple[str, int], ...], tuple[str, ...]]] = {}
         self._lock = threading.Lock()
 
@@ -95,7 +88,14 @@ class Files:
             for kind, paths in source.items():
                 folders[kind] = (*folders.get(kind, ()), *paths)
         temp = settings.temp_dir or settings.output_dir / ".temp"
-        return cls(folders=folders, input_dir=settings.input_dir, output_dir=settings.output_dir, temp_dir=temp)
+        memory = DigestMemory(settings.data_dir / "digests.sqlite3" if settings.data_dir is not None else None)
+        return cls(
+            folders=folders,
+            input_dir=settings.input_dir,
+            output_dir=settings.output_dir,
+            temp_dir=temp,
+            digests=memory,
+        )
 
     def base(self, kind: str) -> tuple[Path, ...]:
         """The folders of a kind; "input", "output" and "temp" are kinds too."""
@@ -196,11 +196,11 @@ class Files:
         except OSError as error:
             raise ResourceError(f"The file '{path.name}' cannot be read: {error.strerror}.", location=path.name) from error
         full = whole or status.st_size <= _WHOLE_DIGEST_BYTES
-        key = (_Stat(str(path), status.st_size, status.st_mtime_ns, status.st_ino), full)
-        known = self._digests.get(key)
+        stamp = FileStamp(str(path), status.st_size, status.st_mtime_ns, status.st_ino)
+        known = self._digests.get(stamp, whole=full)
         if known is None:
             known = _content_digest(path) if full else _sample_digest(path, status)
-            self._digests[key] = known
+            self._digests.put(stamp, known, whole=full)
         return known
 
 

@@ -1,6 +1,7 @@
 """Reads the workflow that a picture carries: PNG text, and EXIF of WebP and JPEG.
 
-PNG: text chunks named `prompt`, `workflow` (ComfyUI), `parameters` (A1111) and `graphcore`.
+PNG: text chunks named `prompt`, `workflow` (ComfyUI), `parameters` (A1111), `graphcore` and
+`graphcore_record` (ours).
 WebP, JPEG: EXIF texts `prompt:{...}` and `workflow:{...}` in the tags Model (0x0110), Make (0x010F) and those
 below them (ComfyUI), and A1111's parameters in UserComment (0x9286). Only headers are read: no pixel is decoded.
 """
@@ -19,11 +20,11 @@ from graphcore.errors import DocumentError
 
 MAX_PICTURE_BYTES = 256 * 2**20
 MAX_TEXT_BYTES = 64 * 2**20
-NAMES = ("prompt", "workflow", "parameters", "graphcore")
+NAMES = ("prompt", "workflow", "parameters", "graphcore", "graphcore_record")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 EXIF_POINTER = 0x8769
 USER_COMMENT = 0x9286
-TAGGED_TEXT = re.compile(r"(prompt|workflow|graphcore|parameters):", re.IGNORECASE)
+TAGGED_TEXT = re.compile(r"(prompt|workflow|graphcore_record|graphcore|parameters):", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class PictureMetadata:
     workflow: str | None = None
     parameters: str | None = None
     graphcore: str | None = None
+    graphcore_record: str | None = None
 
 
 def read_metadata(data: bytes, *, max_bytes: int = MAX_PICTURE_BYTES) -> PictureMetadata:
