@@ -1,0 +1,1 @@
+"""Trains, exports and examines the small Stable Diffusion that graphcore ships."""

@@ -1,0 +1,43 @@
+"""How the shipped checkpoint is trained: sizes, steps, data and curriculum of every stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tools.embedded.diffusion_stage import Lesson
+from tools.embedded.models import TINY, Sizes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Everything that decides the outcome. `growth` lists (share of steps, crop side, batch) for the autoencoder."""
+
+    sizes: Sizes = Sizes()
+    seed: int = 1
+    vae_steps: int = 1500
+    vae_rate: float = 6e-4
+    growth: tuple[tuple[float, int, int], ...] = ((0.48, 32, 32), (0.26, 64, 16), (0.26, 128, 4))
+    decoder_steps: int = 1600
+    decoder_rate: float = 4e-4
+    decoder_batch: int = 4
+    pictures: tuple[tuple[str, int], ...] = (("one", 4096), ("light", 4096), ("two", 8192))
+    probes: int = 256
+    diffusion_steps: int = 3600
+    diffusion_rate: float = 8e-4
+    lessons: tuple[Lesson, ...] = (
+        Lesson(until=900, batch=24, shares={"one": 1.0}),
+        Lesson(until=1700, batch=32, shares={"one": 0.4, "light": 0.6}),
+        Lesson(until=3600, batch=40, shares={"one": 0.15, "light": 0.25, "two": 0.6}),
+    )
+    refining_steps: int = 2000
+    refining_rate: float = 5e-4
+    refining: Lesson = Lesson(until=10**9, batch=40, shares={"one": 0.1, "light": 0.2, "two": 0.7})
+
+
+SMOKE = Recipe(
+    sizes=TINY, vae_steps=4, growth=((0.5, 16, 4), (0.5, 64, 2)), decoder_steps=4, decoder_batch=2,
+    pictures=(("one", 8), ("light", 8), ("two", 8)), probes=8, diffusion_steps=6,
+    lessons=(Lesson(until=2, batch=4, shares={"one": 1.0}), Lesson(until=4, batch=4, shares={"one": 0.5, "light": 0.5}),
+             Lesson(until=6, batch=4, shares={"two": 1.0})),
+    refining_steps=3, refining=Lesson(until=10**9, batch=4, shares={"one": 0.5, "two": 0.5}),
+)

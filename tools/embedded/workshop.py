@@ -1,0 +1,141 @@
+"""Runs the stages in one folder: each reads what earlier stages left there and continues where it was stopped."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL
+
+from tools.embedded.diffusion_stage import DiffusionStage, Lesson, Pair
+from tools.embedded.export import Parts, export
+from tools.embedded.held_out import load_held_out
+from tools.embedded.latents import PROBE_FIRST, LatentSet, encode_set, read_sets, spread
+from tools.embedded.models import new_text_encoder, new_unet, new_vae
+from tools.embedded.probes import build_probes
+from tools.embedded.recipe import Recipe
+from tools.embedded.tokenizer import vocabulary
+from tools.embedded.training import Plan, Trainer
+from tools.embedded.vae_stage import VaeStage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """A folder of training state, a recipe and a device ("cpu" or "cuda")."""
+
+    folder: Path
+    recipe: Recipe
+    device: str = "cpu"
+    measure_every: int = 250
+
+    def train_vae(self, *, resume: bool, stop: int | None = None) -> None:
+        """Stage "vae": encoder and decoder from nothing."""
+        recipe = self.recipe
+        torch.manual_seed(recipe.seed)
+        stage = VaeStage(new_vae(recipe.sizes).to(self.device), steps=recipe.vae_steps, growth=recipe.growth,
+                         seed=1000 * recipe.seed, peak_rate=recipe.vae_rate)
+        self._run(Trainer(stage, Plan(steps=recipe.vae_steps, stop=stop, warm_up=40, measure_every=self.measure_every),
+                          self.folder / "vae"), resume)
+
+    def encode(self, phase: str, *, part: int = 0, parts: int = 1) -> None:
+        """Stage "latents": draw and encode the pictures of one phase ("probe-one" and "probe-two" are for measuring)."""
+        vae = self.trained_vae(decoder=False)
+        probe = phase.startswith("probe-")
+        real = phase.removeprefix("probe-")
+        count = self.recipe.probes if probe else dict(self.recipe.pictures)[real] // parts
+        first = PROBE_FIRST if probe else 2 * count * part
+        encode_set(vae, real, self.folder / "latents" / f"{phase}-{part}.safetensors", first=first, count=count,
+                   held_out=load_held_out())
+
+    def train_diffusion(self, *, resume: bool, stop: int | None = None) -> None:
+        """Stage "diffusion": UNet and text encoder from nothing, one lesson after another."""
+        recipe = self.recipe
+        stage = self._diffusion_stage(self._new_pair(), recipe.lessons, seed=recipe.seed, rate=recipe.diffusion_rate)
+        plan = Plan(steps=recipe.diffusion_steps, stop=stop, flat=0.55, measure_every=self.measure_every)
+        self._run(Trainer(stage, plan, self.folder / "diffusion"), resume)
+
+    def refine_diffusion(self, *, resume: bool, stop: int | None = None) -> None:
+        """Stage "refining": goes on from the averaged weights of "diffusion" with a fresh optimiser."""
+        recipe = self.recipe
+        pair = self._new_pair()
+        pair.load_state_dict(_averaged(self.folder / "diffusion", pair))
+        stage = self._diffusion_stage(pair, (recipe.refining,), seed=recipe.seed + 1, rate=recipe.refining_rate)
+        stage.name = "refining"
+        plan = Plan(steps=recipe.refining_steps, stop=stop, flat=0.3, measure_every=self.measure_every)
+        self._run(Trainer(stage, plan, self.folder / "refining"), resume)
+
+    def train_decoder(self, *, resume: bool, stop: int | None = None) -> None:
+        """Stage "decoder": the decoder alone, on whole pictures, latents unchanged."""
+        recipe = self.recipe
+        growth = ((1.0, recipe.sizes.side, recipe.decoder_batch),)
+        stage = VaeStage(self.trained_vae(decoder=False), steps=recipe.decoder_steps, growth=growth,
+                         seed=1000 * recipe.seed + 500_000, decoder_only=True, peak_rate=recipe.decoder_rate)
+        plan = Plan(steps=recipe.decoder_steps, stop=stop, flat=0.3, measure_every=self.measure_every)
+        self._run(Trainer(stage, plan, self.folder / "decoder"), resume)
+
+    def trained_vae(self, *, decoder: bool = True) -> AutoencoderKL:
+        """The autoencoder so far, averaged weights; with `decoder`, its sharpened decoder if there is one."""
+        vae = new_vae(self.recipe.sizes)
+        vae.load_state_dict(_averaged(self.folder / "vae", vae))
+        if decoder and (self.folder / "decoder" / "state.pt").exists():
+            vae.encoder.requires_grad_(False)
+            vae.quant_conv.requires_grad_(False)
+            vae.load_state_dict(_averaged(self.folder / "decoder", vae))
+        return vae.to(self.device)
+
+    def parts(self) -> Parts:
+        """The checkpoint as trained so far: the last diffusion stage begun, averaged weights."""
+        words = vocabulary()
+        pair = self._new_pair()
+        stage = "refining" if (self.folder / "refining" / "state.pt").exists() else "diffusion"
+        pair.load_state_dict(_averaged(self.folder / stage, pair))
+        vae = self.trained_vae().cpu()
+        vae.register_to_config(scaling_factor=round(self._scale(), 5))
+        return Parts(unet=pair.unet.cpu().eval(), vae=vae.eval(), text_encoder=pair.text_encoder.cpu().eval(),
+                     vocabulary=words)
+
+    def export(self, path: Path, *, title: str, date: str) -> int:
+        """Write the checkpoint so far; returns its size in bytes."""
+        return export(self.parts(), path, title=title, date=date, training=self.record())
+
+    def record(self) -> dict[str, Any]:
+        """What was run: the recipe, and steps, seconds and last figures of each stage."""
+        stages = {}
+        for path in sorted(self.folder.glob("*/record.json")):
+            record = json.loads(path.read_text())
+            record["figures"] = record["figures"][-1:]
+            stages[record.pop("stage")] = record
+        return {"recipe": asdict(self.recipe), "stages": stages, "device": self.device}
+
+    def _run(self, trainer: Trainer, resume: bool) -> None:
+        if resume:
+            trainer.resume()
+        trainer.run()
+
+    def _new_pair(self) -> Pair:
+        torch.manual_seed(self.recipe.seed)
+        text_encoder = new_text_encoder(self.recipe.sizes, vocabulary=len(vocabulary().tokens))
+        return Pair(new_unet(self.recipe.sizes), text_encoder).to(self.device)
+
+    def _diffusion_stage(self, pair: Pair, lessons: tuple[Lesson, ...], *, seed: int, rate: float) -> DiffusionStage:
+        folder = self.folder / "latents"
+        probes = build_probes(self._probe_set("one"), self._probe_set("two"))
+        return DiffusionStage(pair, vocabulary().tokenizer(), lambda phase: read_sets(folder, phase), lessons,
+                              scale=self._scale(), seed=seed, avoid=load_held_out().texts, probes=probes, peak_rate=rate)
+
+    def _probe_set(self, phase: str) -> LatentSet:
+        return replace(read_sets(self.folder / "latents", f"probe-{phase}"), phase=phase)
+
+    def _scale(self) -> float:
+        return 1 / spread([self._probe_set("two")])
+
+
+def _averaged(folder: Path, model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The model's state with the averaged weights of the stage saved in `folder`."""
+    saved = torch.load(folder / "state.pt", weights_only=True, map_location="cpu")
+    state = dict(saved["model"])
+    state.update(zip(saved["names"], saved["average"], strict=True))
+    return state
