@@ -23,6 +23,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "convert": "graphcore.cli.convert:convert",
     "schema": "graphcore.cli.schema:schema",
 }
+TRACEBACK_VARIABLE: Final = "GRAPHCORE_TRACEBACK"
 
 
 class CommandTable(click.Group):
@@ -75,5 +76,16 @@ def run_app(arguments: Sequence[str]) -> int:
         return exit_code(error)
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - the reader of our output is gone
+        return FAILED
+    except OSError as error:
+        click.secho(f"error: {error.strerror or error}: {error.filename}", fg="red", err=True)
+        return FAILED
+    except Exception as error:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        click.secho(
+            f"error: a fault of graphcore itself: {type(error).__name__}: {error}", fg="red", err=True
+        )
+        click.echo(f"    {TRACEBACK_VARIABLE}=1 shows where; please report it", err=True)
         return FAILED
     return code if isinstance(code, int) else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,14 @@ import click
 
 from graphcore.cli.failures import telling_errors
 from graphcore.cli.options import installed_nodes, output_option, workflow_argument, write_text
-from graphcore.errors import DocumentError
+from graphcore.errors import DocumentError, Problem, ValidationError
 from graphcore.formats.as_native import as_native
 from graphcore.formats.comfy_api import read_prompt, write_prompt
 from graphcore.formats.native import write_native
 from graphcore.formats.reading import read_workflow
 from graphcore.jsontext import JSON, parse_json
 from graphcore.registry import Registry
-from graphcore.workflow import Workflow
+from graphcore.workflow import Link, Workflow
 
 if TYPE_CHECKING:
     from graphcore.formats.ui import Definitions
@@ -60,7 +61,7 @@ class _Source:
     def __init__(self, file: Path, registry: Registry, object_info: Path | None) -> None:
         self.registry = registry
         self.object_info = object_info
-        self.given = click.get_binary_stream("stdin").read() if str(file) == "-" else _bytes(file)
+        self.given = sys.stdin.buffer.read() if str(file) == "-" else _bytes(file)
         self.graph = self._ui_document()
 
     def _ui_document(self) -> dict[str, JSON] | None:
@@ -91,7 +92,9 @@ class _Source:
     def prompt(self) -> dict[str, JSON]:
         """The document as a ComfyUI API prompt."""
         if self.graph is None:
-            return write_prompt(read_workflow(self.given, self.registry), self.registry)
+            workflow = read_workflow(self.given, self.registry)
+            _refuse_gathered_links(workflow)
+            return write_prompt(workflow, self.registry)
         from graphcore.formats.ui import read_ui_graph, to_api_prompt
 
         return to_api_prompt(read_ui_graph(self.graph), self.definitions())
@@ -103,6 +106,22 @@ class _Source:
         from graphcore.formats.ui.layout import to_ui_graph
 
         return to_ui_graph(self.prompt(), self.definitions())
+
+
+def _refuse_gathered_links(workflow: Workflow) -> None:
+    problems = [
+        Problem(
+            code="not-in-comfy-api",
+            message=f"'{name}' gathers several links, which ComfyUI's formats cannot say; feed it from one node.",
+            node=node_id,
+            input=name,
+        )
+        for node_id, entry in workflow.nodes.items()
+        for name, value in entry.inputs.items()
+        if isinstance(value, list) and len(value) > 1 and any(isinstance(item, Link) for item in value)
+    ]
+    if problems:
+        raise ValidationError(problems)
 
 
 def _bytes(file: Path) -> bytes:

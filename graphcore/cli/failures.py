@@ -46,7 +46,7 @@ def telling_errors(function: Callable[Parameters, Result]) -> Callable[Parameter
         try:
             return function(*args, **kwargs)
         except GraphcoreError as error:
-            tell(error, as_json=bool(kwargs.get("as_json")))
+            tell(error, as_json=bool(kwargs.get("as_json") or kwargs.get("as_events")))
             raise click.exceptions.Exit(exit_code(error)) from error
 
     return command

@@ -9,7 +9,7 @@ import click
 
 from graphcore.cli.failures import telling_errors
 from graphcore.cli.options import installed_nodes, json_option
-from graphcore.errors import InputError
+from graphcore.errors import GraphcoreError, InputError, ResourceError
 from graphcore.formats.object_info import node_info
 from graphcore.jsontext import JSON
 from graphcore.registry import Registry
@@ -32,7 +32,7 @@ def nodes(*, name: str | None, as_json: bool) -> None:
         return
     found = [spec for spec in registry if name is None or _matches(spec, name)]
     if not found:
-        raise _unknown(name or "", registry)
+        raise _unknown(name, registry)
     click.echo(_json([node_as_json(spec) for spec in found]) if as_json else "\n".join(_listed(found)))
 
 
@@ -137,7 +137,9 @@ def _columns(rows: list[tuple[str, str, str]]) -> list[str]:
     return [f"  {name:<{names}}  {kind:<{types}}  {about}".rstrip() for name, kind, about in rows]
 
 
-def _unknown(name: str, registry: Registry) -> InputError:
+def _unknown(name: str | None, registry: Registry) -> GraphcoreError:
+    if name is None:
+        return ResourceError("No nodes are installed; install a node pack.", code="no-nodes")
     near = registry.nearest(name)
     hint = f"did you mean '{near}'?" if near else "`graphcore nodes` lists all."
     return InputError(f"There is no node '{name}'; {hint}", code="unknown-node-type")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
@@ -106,7 +107,7 @@ def _warn_of_pack(name: str, error: Exception) -> None:
 def workflow_of(file: Path, registry: Registry) -> Workflow:
     """Read the workflow that FILE names; raises DocumentError."""
     if str(file) == "-":
-        return read_workflow(click.get_binary_stream("stdin").read(), registry)
+        return read_workflow(sys.stdin.buffer.read(), registry)
     return read_workflow(file, registry)
 
 

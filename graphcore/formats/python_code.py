@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import json
 import keyword
 import re
 from typing import Final
@@ -56,8 +57,10 @@ class _Writer:
         variables: dict[str, str] = {}
         for node in self.graph.nodes:
             base = re.sub(r"\W", "_", self.ids[node.id], flags=re.ASCII)
-            if not base.isidentifier() or base in _RESERVED:
+            if not base.isidentifier():
                 base = f"{_snake_case(node.spec.name)}_{base}"
+            elif base in _RESERVED:
+                base = f"{base}_"
             name, number = base, 2
             while name in taken:
                 name, number = f"{base}_{number}", number + 1
@@ -67,7 +70,7 @@ class _Writer:
 
     def script(self) -> str:
         settings = "".join(
-            f", {name}={text!r}"
+            f", {name}={_literal(text)}"
             for name, text in (("title", self.workflow.title), ("description", self.workflow.description))
             if text
         )
@@ -76,14 +79,14 @@ class _Writer:
         lines.extend(self._node(node) for node in self.graph.nodes)
         lines.extend(self._declared_inputs())
         for name, place in self.graph.outputs.items():
-            lines.append(f"    g.output({name!r}, {self._output(place.node, place.output)})")
+            lines.append(f"    g.output({_literal(name)}, {self._output(place.node, place.output)})")
         return "\n".join(lines) + "\n" + _TAIL
 
     def _node(self, node: CheckedNode) -> str:
-        arguments = [f"node_id={self.ids[node.id]!r}"]
+        arguments = [f"node_id={_literal(self.ids[node.id])}"]
         title = self.workflow.nodes[node.id].title
         if title:
-            arguments.append(f"title={title!r}")
+            arguments.append(f"title={_literal(title)}")
         others: dict[str, str] = {}
         for name, value in given_inputs(self.graph, node).items():
             if _is_name(name) and name not in _NODE_WORDS:
@@ -91,10 +94,12 @@ class _Writer:
             else:
                 others[name] = self._value(value)
         if others:
-            arguments.append("**{" + ", ".join(f"{name!r}: {value}" for name, value in others.items()) + "}")
+            arguments.append(
+                "**{" + ", ".join(f"{_literal(name)}: {value}" for name, value in others.items()) + "}"
+            )
         call = f"g.{node.spec.name}("
         if not _is_name(node.spec.name) or hasattr(Graph, node.spec.name):
-            call = f"g.add({node.spec.name!r}, "
+            call = f"g.add({_literal(node.spec.name)}, "
         return _call(f"{self.variables[node.id]} = {call}", arguments)
 
     def _value(self, value: object) -> str:
@@ -102,7 +107,7 @@ class _Writer:
             return self._output(value.source, value.output)
         if isinstance(value, list):
             return "[" + ", ".join(self._value(item) for item in value) + "]"
-        return repr(value)
+        return _literal(value)
 
     def _output(self, source: int, output: int) -> str:
         node = self.graph.nodes[source]
@@ -116,11 +121,13 @@ class _Writer:
     def _declared_inputs(self) -> list[str]:
         lines = []
         for name, declared in self.workflow.inputs.items():
-            arguments = [repr(name)]
-            arguments += [f"({self.variables[target.node]}, {target.input!r})" for target in declared.targets]
+            arguments = [_literal(name)]
+            arguments += [
+                f"({self.variables[target.node]}, {_literal(target.input)})" for target in declared.targets
+            ]
             for word, text in (("title", declared.title), ("description", declared.description)):
                 if text:
-                    arguments.append(f"{word}={text!r}")
+                    arguments.append(f"{word}={_literal(text)}")
             lines.append(_call("g.input(", arguments))
         return lines
 
@@ -135,6 +142,16 @@ def _call(start: str, arguments: list[str]) -> str:
         head, _, first = start.partition("g.add(")
         head, rest = f"{head}g.add(", [first.removesuffix(", "), *arguments]
     return "\n".join([f"    {head}", *(f"        {argument}," for argument in rest), "    )"])
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_literal, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_literal(name)}: {_literal(item)}" for name, item in value.items()) + "}"
+    return repr(value)
 
 
 def _is_name(name: str) -> bool:
