@@ -29,8 +29,8 @@ class Memory(Protocol):
 class PlannedNode:
     """What will become of one node.
 
-    `action` is "hit" (its result is there), "run", "deferred" (run only if a node asks for it) or "skip" (nobody needs it). `reason`
-    says why it is run. `seconds` and `size` (bytes of its result) are estimates, None where nothing like it was
+    `action` is "hit" (its result is there), "run", "deferred" (run only if a node asks for it) or "skip"
+    (nobody needs it). `reason` says why it is run. `seconds` and `size` (bytes of its result) are estimates, None where nothing like it was
     run before.
     """
 

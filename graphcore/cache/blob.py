@@ -2,7 +2,8 @@
 
     "GCB1"  length of the header (4 bytes, big-endian)  header (JSON)  parts …  SHA-256 of all that stands before
 
-The header holds the entry's name (the stored key), its parts (codec and length), what was shown, facts, seconds and size.
+The header holds the entry's name (the stored key), its parts (codec and length), what was shown, facts,
+seconds and size.
 """
 
 from __future__ import annotations
@@ -87,7 +88,9 @@ def unpack(data: bytes, name: str, codecs: Codecs) -> CacheEntry:
     except CacheError:
         raise
     except Exception as error:
-        raise CacheError(f"The stored entry cannot be read: {error}.", code="damaged-entry", location=name) from error
+        raise CacheError(
+            f"The stored entry cannot be read: {error}.", code="damaged-entry", location=name
+        ) from error
 
 
 def read_header(data: bytes) -> tuple[dict[str, object], int]:
@@ -110,7 +113,9 @@ def read_header(data: bytes) -> tuple[dict[str, object], int]:
     return header, start
 
 
-def _unpack_value(described: dict[str, object], data: bytes, offset: int, codecs: Codecs) -> tuple[object, int]:
+def _unpack_value(
+    described: dict[str, object], data: bytes, offset: int, codecs: Codecs
+) -> tuple[object, int]:
     items = described.get("each")
     if isinstance(items, list):
         values = []

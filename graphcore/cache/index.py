@@ -1,4 +1,7 @@
-"""The index of the persistent store: what is held, what it cost, and what was seen before. SQLite, shared by processes."""
+"""The index of the persistent store: what is held, what it cost, what was seen before.
+
+One SQLite file, shared by processes.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +91,8 @@ class StoreIndex:
         try:
             worth = self._age(connection) + seconds / max(size, 1)
             connection.execute(
-                "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?)", (name, size, seconds, worth, now, node_type)
+                "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?)",
+                (name, size, seconds, worth, now, node_type),
             )
             connection.execute("INSERT OR REPLACE INTO seen VALUES (?, ?)", (name, now))
             connection.execute("COMMIT")
@@ -105,7 +109,9 @@ class StoreIndex:
         """Note that an entry was used."""
         connection = self._connection()
         age = self._age(connection)
-        connection.execute("UPDATE entries SET worth = ? + seconds / MAX(size, 1) WHERE name = ?", (age, name))
+        connection.execute(
+            "UPDATE entries SET worth = ? + seconds / MAX(size, 1) WHERE name = ?", (age, name)
+        )
 
     def remove(self, names: Iterable[str]) -> None:
         """Forget entries; that they were seen is remembered."""
@@ -162,7 +168,10 @@ class StoreIndex:
     def by_type(self) -> list[tuple[str, int, int, float]]:
         """For each node type: entries, bytes, and the seconds that they stand for."""
         query = "SELECT type, COUNT(*), SUM(size), SUM(seconds) FROM entries GROUP BY type ORDER BY SUM(size) DESC"
-        return [(str(row[0]), int(row[1]), int(row[2]), float(row[3])) for row in self._connection().execute(query)]
+        return [
+            (str(row[0]), int(row[1]), int(row[2]), float(row[3]))
+            for row in self._connection().execute(query)
+        ]
 
     def remember(self, runs: Iterable[NodeRun]) -> None:
         """Note how the nodes of a run came out, in one transaction."""
@@ -197,7 +206,9 @@ class StoreIndex:
         for key in (work, ""):
             row = (
                 self._connection()
-                .execute("SELECT seconds, size, count FROM timings WHERE type = ? AND work = ?", (node_type, key))
+                .execute(
+                    "SELECT seconds, size, count FROM timings WHERE type = ? AND work = ?", (node_type, key)
+                )
                 .fetchone()
             )
             if row is not None:

@@ -65,7 +65,8 @@ class DiskStore:
     """Results in a folder, at most `budget` bytes of them.
 
     `environment` is what can change results between machines and processes (versions, device kind, dtype); it enters
-    the name of each entry. Results that took less than `min_seconds` are not kept. Writing happens on a thread of its own.
+    the name of each entry. Results that took less than `min_seconds` are not kept. Writing happens on a thread of
+    its own.
     """
 
     def __init__(
@@ -181,7 +182,7 @@ class DiskStore:
                 return
             try:
                 self._write(item)
-            except Exception as error:  # a broken codec or disk must not end the writer
+            except Exception as error:  # noqa: BLE001 - a broken codec or disk must not end the writer
                 self._warn("write", f"cannot keep results ({error})")
             finally:
                 with self._lock:

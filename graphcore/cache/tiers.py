@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from graphcore.cache.claims import Claim
-from graphcore.cache.entry import Cache, CacheEntry, NodeRun
 from graphcore.cache.codec import Codecs
+from graphcore.cache.entry import Cache, CacheEntry, NodeRun
 from graphcore.cache.store import DiskStore
 from graphcore.keys import Key
 from graphcore.registry import Registry

@@ -20,6 +20,10 @@ COMMANDS: Final[Mapping[str, str]] = {
     "validate": "graphcore.cli.validate:validate",
     "nodes": "graphcore.cli.nodes:nodes",
     "models": "graphcore.cli.models:models",
+    "plan": "graphcore.cli.plan:plan",
+    "show": "graphcore.cli.show:show",
+    "verify": "graphcore.cli.verify:verify",
+    "cache": "graphcore.cli.cache:cache",
     "convert": "graphcore.cli.convert:convert",
     "schema": "graphcore.cli.schema:schema",
 }

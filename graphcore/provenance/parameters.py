@@ -42,7 +42,9 @@ _SCHEDULES: Final[Mapping[str, str]] = {
 
 def parameters_text(nodes: Sequence[CheckedNode], index: Mapping[str, int], saver: str) -> str | None:
     """The text for what `saver` saves, or None if no sampler feeds it."""
-    sampler = _first(nodes, index.get(saver), lambda node: {"steps", "cfg", "positive"} <= set(node.spec.by_name))
+    sampler = _first(
+        nodes, index.get(saver), lambda node: {"steps", "cfg", "positive"} <= set(node.spec.by_name)
+    )
     if sampler is None:
         return None
     values = sampler.arguments
@@ -96,7 +98,9 @@ def _size(nodes: Sequence[CheckedNode], sampler: CheckedNode) -> str | None:
 
 
 def _model(nodes: Sequence[CheckedNode], sampler: CheckedNode) -> str | None:
-    loader = _first(nodes, _linked(sampler, "model"), lambda node: isinstance(node.arguments.get("ckpt_name"), str))
+    loader = _first(
+        nodes, _linked(sampler, "model"), lambda node: isinstance(node.arguments.get("ckpt_name"), str)
+    )
     return None if loader is None else PurePosixPath(str(loader.arguments["ckpt_name"])).stem
 
 

@@ -1,7 +1,7 @@
 """The run record: what a result was made of, written into each picture that is saved.
 
-It names the workflow's declared inputs, every model and input file with its digest, seeds, versions, device and dtype, and
-what each node took. Secrets never enter it, nor paths of the machine.
+It names the workflow's declared inputs, every model and input file with its digest, seeds, versions, device and
+dtype, and what each node took. Secrets never enter it, nor paths of the machine.
 """
 
 from __future__ import annotations

@@ -73,8 +73,8 @@ def read_record(data: bytes) -> Mapping[str, Any]:
 def verify_picture(path: Path, engine: Engine) -> Verdict:
     """Run a picture's workflow again, without any cache, and compare the result with the picture.
 
-    Raises DocumentError if the picture carries no workflow or record, ValidationError if the workflow can no longer run,
-    ExecutionError if it fails.
+    Raises DocumentError if the picture carries no workflow or record, ValidationError if the workflow can no longer
+    run, ExecutionError if it fails.
     """
     data = path.read_bytes()
     record = read_record(data)
@@ -92,7 +92,9 @@ def verify_picture(path: Path, engine: Engine) -> Verdict:
         return _compared(data, made.read_bytes(), differences)
 
 
-def _run_again(workflow: Workflow, engine: Engine, saver: str, folder: Path) -> tuple[Mapping[str, object], ...]:
+def _run_again(
+    workflow: Workflow, engine: Engine, saver: str, folder: Path
+) -> tuple[Mapping[str, object], ...]:
     from graphcore.engine import Engine as Fresh
 
     settings: Settings = replace(
@@ -120,13 +122,17 @@ def compare_record(record: Mapping[str, Any], engine: Engine) -> list[Difference
     for name in sorted({*present, *past}):
         if present.get(name) != past.get(name):
             differences.append(
-                Difference(what=name, then=str(past.get(name, "unknown")), now=str(present.get(name, "unknown")))
+                Difference(
+                    what=name, then=str(past.get(name, "unknown")), now=str(present.get(name, "unknown"))
+                )
             )
     for node_id, node in record.get("nodes", {}).items():
         spec = engine.registry.get(str(node.get("type")))
         if spec is not None and spec.version != node.get("version"):
             differences.append(
-                Difference(what=f"node {node_id} ({spec.name})", then=str(node.get("version")), now=str(spec.version))
+                Difference(
+                    what=f"node {node_id} ({spec.name})", then=str(node.get("version")), now=str(spec.version)
+                )
             )
     return differences
 

@@ -68,7 +68,8 @@ def _known_classes() -> dict[str, type]:
     pending: list[type] = list(_BASES)
     while pending:
         base = pending.pop()
-        for cls in base.__subclasses__():
+        subclasses: list[type] = base.__subclasses__()
+        for cls in subclasses:
             if is_dataclass(cls):
                 known[cls.__name__] = cls
             pending.append(cls)

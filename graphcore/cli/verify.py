@@ -1,0 +1,69 @@
+"""`graphcore verify`: makes a picture again and compares it with what it claims to be."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from graphcore.cli.data_folder import data_folder, data_option
+from graphcore.cli.failures import telling_errors
+from graphcore.cli.options import folder_options, folder_settings, installed_nodes, json_option
+from graphcore.engine import Engine
+from graphcore.provenance.verify import Verdict, read_record, verify_picture
+
+
+@click.command()
+@click.argument("picture", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@folder_options
+@data_option
+@click.option("--device", default=None, help="As `graphcore run`; the record's own if not given.")
+@click.option("--dtype", default=None, type=click.Choice(["auto", "fp32", "bf16", "fp16"]))
+@json_option
+@telling_errors
+def verify(
+    *,
+    picture: Path,
+    models_dirs: tuple[Path, ...],
+    extra_model_paths: tuple[Path, ...],
+    input_dir: Path,
+    data_dir: Path | None,
+    device: str | None,
+    dtype: str | None,
+    as_json: bool,
+) -> int:
+    """Run the workflow in PICTURE again and say whether the pixels are the same.
+
+    If they are not, or a file, a version or the device is not the one of the record, says which and by how much.
+    Exit code 0 for the same pixels, 1 for others.
+    """
+    past = read_record(picture.read_bytes()).get("environment", {})
+    settings = replace(
+        folder_settings(models_dirs, extra_model_paths, input_dir),
+        data_dir=data_folder(data_dir),
+        device=device or str(past.get("device", "auto")),
+        dtype=dtype or str(past.get("dtype", "auto")),
+        deterministic=past.get("deterministic") == "True",
+    )
+    with Engine(installed_nodes(), settings=settings) as engine:
+        verdict = verify_picture(picture, engine)
+    click.echo(json.dumps(verdict.as_json(), indent=2) if as_json else "\n".join(_lines(verdict)))
+    return 0 if verdict.same else 1
+
+
+def _lines(verdict: Verdict) -> list[str]:
+    if verdict.same:
+        lines = [click.style("the same pixels", fg="green", bold=True)]
+    elif verdict.problem is not None:
+        lines = [click.style(f"not the same: {verdict.problem}", fg="red", bold=True)]
+    else:
+        lines = [
+            click.style("other pixels", fg="red", bold=True)
+            + f": {100 * (verdict.share or 0):.2f} % differ, by {verdict.mean:.2f} grey levels on average, "
+            f"{verdict.largest} at most"
+        ]
+    for difference in verdict.differences:
+        lines.append(f"  {difference.what}: was {difference.then}, is {difference.now}")
+    return lines
