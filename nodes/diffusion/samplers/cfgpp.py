@@ -43,7 +43,10 @@ def euler_cfg_pp(x: Tensor, sigmas: Tensor, run: SamplerRun) -> PairSteps:
 def dpmpp_2s_ancestral_cfg_pp(
     x: Tensor, sigmas: Tensor, run: SamplerRun, *, eta: float = 1.0, s_noise: float = 1.0
 ) -> PairSteps:
-    """DPM-Solver++(2S) ancestral, with x moved by (denoised - unconditional) before it is shrunk."""
+    """DPM-Solver++(2S) ancestral, with x moved by (denoised - unconditional) before it is shrunk.
+
+    The second stage takes the unconditional prediction of the middle, as ComfyUI does.
+    """
     draw = run.noise.gaussian()
     for step, (sigma, sigma_next) in intervals(sigmas):
         sent = yield x, sigma, step
