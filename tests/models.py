@@ -86,12 +86,12 @@ def byte_tokenizer() -> dict[str, Any]:
 
 def make_unet(**config: Any) -> Any:
     """A UNet of diffusers."""
-    return diffusers.UNet2DConditionModel(**config)  # type: ignore[no-untyped-call]
+    return diffusers.UNet2DConditionModel(**config)
 
 
 def make_vae(**config: Any) -> Any:
     """An autoencoder of diffusers."""
-    return diffusers.AutoencoderKL(**config)  # type: ignore[no-untyped-call]
+    return diffusers.AutoencoderKL(**config)
 
 
 def text_config(

@@ -1,6 +1,8 @@
-"""Folders in diffusers' layout: one sub-folder a part, each with its config.json and its weights.
+"""Folders in diffusers' layout: a whole pipeline with one sub-folder a part, or a single part.
 
-model_index.json   unet/  vae/  text_encoder/  text_encoder_2/  scheduler/  tokenizer/
+    model_index.json   unet/  vae/  text_encoder/  text_encoder_2/  scheduler/  tokenizer/
+
+Each part has its config.json and its weights, in one file or in shards with an index.
 """
 
 from __future__ import annotations
@@ -11,14 +13,20 @@ from typing import Any
 
 from graphcore.errors import ModelFileError
 from graphcore.files import PICKLE_SUFFIXES, pickle_refusal
-from nodes.diffusion.checkpoint import Checkpoint, Part, finished, merged, parse_object, read_text
+from nodes.diffusion.checkpoint import Checkpoint, finished
 from nodes.diffusion.families import BY_NAME, Family
 from nodes.diffusion.families.family import PartKind
+from nodes.diffusion.model_config import merged, parse_object, read_text
+from nodes.diffusion.part import Part
 from nodes.diffusion.safetensors_header import Header, read_header
 
 WEIGHT_NAMES = ("diffusion_pytorch_model", "model")
-INDEX = ".safetensors.index.json"
 MAX_SHARDS = 200
+SINGLE_PARTS: Mapping[str, tuple[str, PartKind]] = {
+    "AutoencoderKL": ("vae", "vae"),
+    "CLIPTextModel": ("text", "clip"),
+    "CLIPTextModelWithProjection": ("text", "clip"),
+}
 
 
 def open_folder(folder: Path) -> Checkpoint:
@@ -26,6 +34,8 @@ def open_folder(folder: Path) -> Checkpoint:
 
     Raises ModelFileError if it is none, if its weights are pickles, or if its family is not known.
     """
+    if (folder / "config.json").is_file():
+        return _single_part(folder, _config(folder / "config.json"))
     configs = {path.parent.name: _config(path) for path in sorted(folder.glob("*/config.json"))}
     network = next((name for name in ("unet", "transformer") if name in configs), None)
     if network is None:
@@ -34,37 +44,50 @@ def open_folder(folder: Path) -> Checkpoint:
             code="model-file-family",
             location=str(folder),
         )
-    family = _family(folder, network, configs)
-    parts = {"unet": _part(folder, "unet", network, family.network, configs[network])}
+    family = _family(folder, configs[network], has_first_encoder="text_encoder" in configs)
+    parts = {"unet": _part("unet", family.network, folder / network, configs[network])}
     if "vae" in configs:
-        parts["vae"] = _part(folder, "vae", "vae", "vae", configs["vae"])
+        parts["vae"] = _part("vae", "vae", folder / "vae", configs["vae"])
     for tower in family.towers:
         if tower.folder in configs:
-            kind: PartKind = "clip"
-            parts[tower.part] = _part(folder, tower.part, tower.folder, kind, configs[tower.folder])
+            parts[tower.part] = _part(tower.part, tower.kind, folder / tower.folder, configs[tower.folder])
     scheduler = folder / "scheduler" / "scheduler_config.json"
-    explicit = {"vae": configs.get("vae", {}), "scheduler": _config(scheduler) if scheduler.is_file() else {}}
-    return finished(folder, family, parts, explicit, {}, {})
+    said = {"vae": configs.get("vae", {}), "scheduler": _config(scheduler) if scheduler.is_file() else {}}
+    return finished(folder, family, parts, said=said, metadata={})
 
 
-def _family(folder: Path, network: str, configs: Mapping[str, Mapping[str, Any]]) -> Family:
-    config = configs[network]
-    if network == "unet":
+def _single_part(folder: Path, config: Mapping[str, Any]) -> Checkpoint:
+    architectures = config.get("architectures") or [config.get("_class_name")]
+    made_by = str(architectures[0] if isinstance(architectures, list) and architectures else None)
+    if made_by in SINGLE_PARTS:
+        name, kind = SINGLE_PARTS[made_by]
+        return Checkpoint(path=folder, parts={name: _part(name, kind, folder, config)})
+    family = _family(folder, config, has_first_encoder=None)
+    parts = {"unet": _part("unet", family.network, folder, config)}
+    return finished(folder, family, parts, said={}, metadata={})
+
+
+def _family(folder: Path, config: Mapping[str, Any], *, has_first_encoder: bool | None) -> Family:
+    made_by = config.get("_class_name")
+    if made_by == "UNet2DConditionModel":
         if config.get("addition_embed_type") == "text_time":
-            return BY_NAME["sdxl" if "text_encoder" in configs else "sdxl-refiner"]
+            refines = config.get("projection_class_embeddings_input_dim") == 2560
+            if has_first_encoder is not None:
+                refines = not has_first_encoder
+            return BY_NAME["sdxl-refiner" if refines else "sdxl"]
         if config.get("addition_embed_type") is None and config.get("cross_attention_dim") is not None:
             return BY_NAME["sd2" if config.get("use_linear_projection") else "sd1"]
-    if network == "transformer" and config.get("_class_name") == "SD3Transformer2DModel" and "sd3" in BY_NAME:
+    if made_by == "SD3Transformer2DModel" and "sd3" in BY_NAME:
         return BY_NAME["sd3"]
     raise ModelFileError(
-        f"The folder {folder.name} holds a {ascii(config.get('_class_name'))[:60]}, which is of no known model family.",
+        f"The folder {folder.name} holds a {ascii(made_by)[:60]}, which is of no known model family.",
         code="model-file-family",
         location=str(folder),
     )
 
 
-def _part(folder: Path, name: str, place: str, kind: PartKind, config: Mapping[str, Any]) -> Part:
-    headers = _headers(folder / place)
+def _part(name: str, kind: PartKind, place: Path, config: Mapping[str, Any]) -> Part:
+    headers = _headers(place)
     kept = merged({}, config)
     if kind == "clip" and any("text_projection.weight" in header.tensors for header in headers):
         kept["projection_dim"] = config.get("projection_dim")
@@ -72,27 +95,27 @@ def _part(folder: Path, name: str, place: str, kind: PartKind, config: Mapping[s
 
 
 def _headers(place: Path) -> tuple[Header, ...]:
-    files = sorted(place.glob("*.safetensors"))
+    shown = f"{place.parent.name}/{place.name}"
     for stem in WEIGHT_NAMES:
         for variant in ("", ".fp16"):
             single = place / f"{stem}{variant}.safetensors"
-            if single in files:
+            if single.is_file():
                 return (read_header(single),)
-            index = place / f"{stem}{INDEX}" if not variant else place / f"{stem}{INDEX[:-5]}{variant}.json"
+            index = place / f"{stem}.safetensors.index{variant}.json"
             if index.is_file():
                 return tuple(read_header(shard) for shard in _shards(place, index))
     pickles = [path for path in sorted(place.iterdir()) if path.suffix in PICKLE_SUFFIXES]
     if pickles:
-        raise pickle_refusal(f"{place.parent.name}/{place.name}/{pickles[0].name}")
+        raise pickle_refusal(f"{shown}/{pickles[0].name}")
     raise ModelFileError(
-        f"There are no weights in {place.parent.name}/{place.name}; put the part's .safetensors file there.",
+        f"There are no weights in {shown}; put the part's .safetensors file there.",
         code="model-file-part",
         location=str(place),
     )
 
 
 def _shards(place: Path, index: Path) -> list[Path]:
-    names = parse_object(read_text(index), index.name, index).get("weight_map", {})
+    names = parse_object(read_text(index), f"file {index.name}", index).get("weight_map", {})
     files = sorted({str(name) for name in names.values()}) if isinstance(names, dict) else []
     if not files or len(files) > MAX_SHARDS or any(Path(name).name != name for name in files):
         raise ModelFileError(
@@ -104,4 +127,4 @@ def _shards(place: Path, index: Path) -> list[Path]:
 
 
 def _config(path: Path) -> dict[str, Any]:
-    return parse_object(read_text(path), f"{path.parent.name}/{path.name}", path)
+    return parse_object(read_text(path), f"file {path.parent.name}/{path.name}", path)

@@ -254,7 +254,7 @@ class _Chunks:
                 moved: list[tuple[Token, float]] = []
                 if (
                     not is_comma(token)
-                    and 0 < self.after_comma
+                    and self.after_comma > 0
                     and self.room - self.after_comma < COMMA_REACH
                 ):
                     moved = self.row[self.after_comma :]

@@ -21,16 +21,17 @@ from torch import Tensor, nn
 
 from graphcore.context import Services
 from graphcore.errors import InputError, ModelFileError
-from nodes.diffusion.checkpoint import Checkpoint, Part, open_checkpoint
+from nodes.diffusion.checkpoint import Checkpoint, open_checkpoint
 from nodes.diffusion.clip_text import ClipText
 from nodes.diffusion.families import BY_NAME, Family, Tower
 from nodes.diffusion.leases import LeaseCache, Made, Usage
 from nodes.diffusion.network import Network
+from nodes.diffusion.part import Part
 from nodes.diffusion.precision import Precision, choose_device, choose_precision
 from nodes.diffusion.text_encoder import ClipTower, TextEncoder
 from nodes.diffusion.textual_inversion import read_embedding
 from nodes.diffusion.tokenizer import ClipTokenizer, find_tokenizer
-from nodes.diffusion.unet_network import UNetNetwork
+from nodes.diffusion.unet_network import UNetNetwork, perturbable
 from nodes.diffusion.vae import VaeCodec
 from nodes.diffusion.weights import expected_bytes, load, patched, placed
 from nodes.values import Clip, FileRef, Model, Patch, Vae
@@ -162,6 +163,8 @@ class ModelStore:
 
         def make() -> Made[nn.Module]:
             module = placed(load(part), self.device, precision)
+            if part.kind == "unet":
+                perturbable(module)
             return Made(value=module, bytes=module_bytes(module))
 
         key = _Key(file, part.name, precision)
@@ -179,7 +182,10 @@ class ModelStore:
             def make() -> Made[nn.Module]:
                 changed = patcher(part, base.state_dict(), patches)
                 size = sum(tensor.nbytes for tensor in changed.values())
-                return Made(value=patched(part, base, changed), bytes=size)
+                module = patched(part, base, changed)
+                if part.kind == "unet":
+                    perturbable(module)
+                return Made(value=module, bytes=size)
 
             with self._leases.lease(_Key(file, part.name, precision, patches), make) as module:
                 yield module

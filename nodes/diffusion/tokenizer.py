@@ -18,8 +18,8 @@ from typing import Any
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 from graphcore.errors import ModelFileError
-from nodes.diffusion.checkpoint import TOKENIZER_KEY
 
+TOKENIZER_KEY = "graphcore.tokenizer"
 START, END = "<|startoftext|>", "<|endoftext|>"
 VOCABULARY_FILE = "bpe_simple_vocab_16e6.txt.gz"
 CLIP_MERGES = 49152 - 256 - 2

@@ -49,10 +49,7 @@ class UNetNetwork:
         self.parameterization = parameterization
         self.latent_format = latent_format
         self.precision = precision
-        self._switch = _Switch()
-        for transformer in getattr(module.mid_block, "attentions", ()):
-            for block in transformer.transformer_blocks:
-                block.attn1.set_processor(_PerturbedAttention(self._switch))
+        self._switch = perturbable(module)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -168,7 +165,20 @@ class UNetNetwork:
         return extra
 
 
-class _Switch(threading.local):
+def perturbable(module: Any) -> Switch:
+    """Make a UNet's self-attention in the middle block perturbable, once; what switches it."""
+    blocks = [
+        block for each in getattr(module.mid_block, "attentions", ()) for block in each.transformer_blocks
+    ]
+    switch = Switch()
+    for block in blocks:
+        if isinstance(block.attn1.processor, _PerturbedAttention):
+            return block.attn1.processor.switch
+        block.attn1.set_processor(_PerturbedAttention(switch))
+    return switch
+
+
+class Switch(threading.local):
     """Which perturbation the forward pass of this thread wants."""
 
     identity = False
@@ -184,11 +194,11 @@ class _Switch(threading.local):
             self.identity = False
 
 
-class _PerturbedAttention(AttnProcessor2_0):
+class _PerturbedAttention(AttnProcessor2_0):  # type: ignore[misc]
     """Self-attention that can be told to look only at itself (Ahn et al. 2024, perturbed-attention guidance)."""
 
-    def __init__(self, switch: _Switch) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+    def __init__(self, switch: Switch) -> None:
+        super().__init__()
         self.switch = switch
 
     def __call__(self, attn: Attention, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:

@@ -15,9 +15,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from graphcore.errors import ModelFileError
-from nodes.diffusion.checkpoint import Part
 from nodes.diffusion.layouts import clip, unet, vae
 from nodes.diffusion.layouts.rules import Rule, target_shape, to_target
+from nodes.diffusion.part import Part
 from nodes.diffusion.precision import Precision
 from nodes.diffusion.safetensors_header import ITEM_BYTES, Header
 
@@ -63,6 +63,8 @@ def rules_for(part: Part, targets: Iterable[str]) -> tuple[Rule, ...]:
             return clip.openclip_rules(targets)
         names = set(part.names())
         return clip.transformers_rules(targets, clip.text_prefix(dict.fromkeys(names, ())) or "")
+    if part.kind == "vae" and part.layout == "diffusers":
+        return vae.diffusers_rules(targets, set(part.names()))
     if part.layout == "diffusers":
         return tuple(Rule(target, target) for target in targets)
     if part.kind == "unet":
@@ -87,7 +89,11 @@ def check(part: Part, rules: Iterable[Rule], wanted: Mapping[str, tuple[int, ...
                 f"{part.prefix}{rule.original} is {list(found[2].shape)}, not {list(wanted[rule.target])}"
             )
     heads = {name.partition(".")[0] for name in used}
-    left = [] if part.ema else [part.prefix + name for name in part.names() if name not in used and _matters(name, heads)]
+    left = (
+        []
+        if part.ema
+        else [part.prefix + name for name in part.names() if name not in used and _matters(name, heads)]
+    )
     for what, names in (
         ("is missing", missing),
         ("has the wrong shape", wrong),

@@ -22,7 +22,7 @@ from nodes.diffusion.parameterization import (
 )
 
 PartKind = Literal["unet", "mmdit", "vae", "clip", "t5"]
-Layout = Literal["original", "transformers", "openclip"]
+Layout = Literal["original", "transformers", "openclip", "diffusers"]
 ConditioningRule = Literal["text", "text+size", "text+score", "text+pooled"]
 """What a network takes beside the text: nothing; SDXL's six sizes; the refiner's five; SD3's pooled vector."""
 
@@ -47,6 +47,7 @@ class Tower:
 
     part: str
     folder: str
+    kind: PartKind = "clip"
     layer: int = -1
     final_norm: bool = True
     pads_with_end: bool = True

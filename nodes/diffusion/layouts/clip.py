@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from nodes.diffusion.layouts.rules import TRANSPOSED, Form, Rule
-from nodes.diffusion.layouts.unet import Shapes
+from nodes.diffusion.layouts.unet import Shapes, count
 
 ENDS = {
     "text_model.embeddings.token_embedding.weight": "token_embedding.weight",
@@ -81,14 +81,11 @@ def _config(
     shapes: Shapes, *, tokens: str, positions: str, first_norm: str, hidden: str, projection: int | None
 ) -> dict[str, Any]:
     vocabulary, width = shapes[tokens]
-    layers = 0
-    while first_norm.format(layers) in shapes:
-        layers += 1
     config: dict[str, Any] = {
         "vocab_size": vocabulary,
         "hidden_size": width,
         "max_position_embeddings": shapes[positions][0],
-        "num_hidden_layers": layers,
+        "num_hidden_layers": count(shapes, first_norm),
         "num_attention_heads": max(width // 64, 1),
         "intermediate_size": shapes[hidden][0],
         "eos_token_id": vocabulary - 1,

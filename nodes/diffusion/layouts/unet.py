@@ -95,6 +95,33 @@ def _layers(config: Mapping[str, Any], level: int) -> int:
     return int(layers if isinstance(layers, int) else layers[level])
 
 
+def original_shapes(shapes: Shapes) -> Shapes:
+    """Shapes in diffusers' layout under their names in the original one."""
+    levels = count(shapes, "down_blocks.{}.resnets.0.conv1.weight")
+    outline: dict[str, Any] = {
+        "down_block_types": [_block_type(shapes, "down_blocks", level) for level in range(levels)],
+        "up_block_types": [_block_type(shapes, "up_blocks", level) for level in range(levels)],
+        "layers_per_block": [
+            count(shapes, f"down_blocks.{level}.resnets.{{}}.conv1.weight") for level in range(levels)
+        ],
+    }
+    if not any(name.startswith("mid_block.attentions.") for name in shapes):
+        outline["mid_block_type"] = "UNetMidBlock2D"
+    return {rule.original: shapes[rule.target] for rule in rules(outline, shapes)}
+
+
+def count(shapes: Shapes, pattern: str) -> int:
+    """How many of the names that `pattern` gives for 0, 1, 2 ... are there, until the first that is not."""
+    number = 0
+    while pattern.format(number) in shapes:
+        number += 1
+    return number
+
+
+def _block_type(shapes: Shapes, side: str, level: int) -> str:
+    return "CrossAttn" if f"{side}.{level}.attentions.0.norm.weight" in shapes else "Plain"
+
+
 @dataclass(slots=True)
 class _Level:
     width: int = 0
@@ -154,10 +181,7 @@ def _levels(shapes: Shapes) -> list[_Level]:
 
 
 def _depth(shapes: Shapes, attention: str) -> int:
-    depth = 0
-    while f"{attention}transformer_blocks.{depth}.norm1.weight" in shapes:
-        depth += 1
-    return depth
+    return count(shapes, attention + "transformer_blocks.{}.norm1.weight")
 
 
 def _context_width(shapes: Shapes) -> int:

@@ -5,11 +5,11 @@ In files the decoder's levels are numbered from the output, and attention weight
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from nodes.diffusion.layouts.rules import LINEAR, Rule, rename
-from nodes.diffusion.layouts.unet import Shapes
+from nodes.diffusion.layouts.unet import Shapes, count
 
 ATTENTION = {"to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 
@@ -55,14 +55,41 @@ def _resnet(target: str, original: str) -> dict[str, str]:
     return {target: original, f"{target}.conv_shortcut": f"{original}.nin_shortcut"}
 
 
+OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+"""Names that diffusers gave the attention before 2023; many files still have them."""
+
+
+def diffusers_rules(targets: Iterable[str], names: Container[str]) -> tuple[Rule, ...]:
+    """Rules for a file in diffusers' layout, old or new."""
+    return tuple(_diffusers_rule(target, names) for target in targets)
+
+
+def _diffusers_rule(target: str, names: Container[str]) -> Rule:
+    for new, old in OLD_ATTENTION.items():
+        former = target.replace(f"attentions.0.{new}.", f"attentions.0.{old}.")
+        if former != target and target not in names and former in names:
+            return Rule(target, former, LINEAR)
+    return Rule(target, target)
+
+
+def original_shapes(shapes: Shapes) -> Shapes:
+    """Shapes in diffusers' layout under their names in the original one."""
+    levels = count(shapes, "encoder.down_blocks.{}.resnets.0.conv1.weight")
+    layers = count(shapes, "encoder.down_blocks.0.resnets.{}.conv1.weight")
+    outline = {"block_out_channels": [0] * levels, "layers_per_block": layers}
+    found = {}
+    for name, shape in shapes.items():
+        for new, old in OLD_ATTENTION.items():
+            name = name.replace(f"attentions.0.{old}.", f"attentions.0.{new}.")
+        found[name] = shape
+    return {rule.original: found[rule.target] for rule in rules(outline, found)}
+
+
 def config_from(shapes: Shapes) -> dict[str, Any]:
     """The configuration that `shapes` (names without prefix, original layout) have, in diffusers' terms."""
-    widths: list[int] = []
-    while (shape := shapes.get(f"encoder.down.{len(widths)}.block.0.conv2.weight")) is not None:
-        widths.append(shape[0])
-    layers = 0
-    while f"encoder.down.0.block.{layers}.conv1.weight" in shapes:
-        layers += 1
+    levels = count(shapes, "encoder.down.{}.block.0.conv2.weight")
+    layers = count(shapes, "encoder.down.0.block.{}.conv1.weight")
+    widths = [shapes[f"encoder.down.{level}.block.0.conv2.weight"][0] for level in range(levels)]
     return {
         "in_channels": shapes["encoder.conv_in.weight"][1],
         "out_channels": shapes["decoder.conv_out.weight"][0],

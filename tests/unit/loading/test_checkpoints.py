@@ -1,4 +1,4 @@
-"""What a file says of itself is honoured: explicit configurations, markers, averaged weights, dtypes, the memory map."""
+"""What a file says of itself is honoured: configurations, markers, averaged weights, dtypes, the memory map."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def test_header_metadata_win_over_shapes_and_the_side_car_over_both(tmp_path: Pa
     metadata = {"graphcore.config": {"unet": {"attention_head_dim": 4}, "vae": {"scaling_factor": 0.25}}}
     checkpoint = written(tmp_path, models.sd1_state(), metadata)
     assert checkpoint.part("unet").config["attention_head_dim"] == 4
-    assert checkpoint.latent_format is not None and checkpoint.latent_format.scale_factor == 0.25
+    assert checkpoint.latent_format is not None
+    assert checkpoint.latent_format.scale_factor == 0.25
     side_car = tmp_path / "m.safetensors.json"
     side_car.write_text(json.dumps({"unet": {"attention_head_dim": 2}}))
     checkpoint = open_checkpoint(tmp_path / "m.safetensors")
@@ -57,15 +58,15 @@ def test_the_scheduler_configuration_sets_prediction_and_betas(tmp_path: Path) -
     }
     made = diffusion(written(tmp_path, models.sd1_state(), {"graphcore.config": {"scheduler": scheduler}}))
     assert made.prediction == "v_prediction"
-    assert made.betas[0].item() == pytest.approx(0.001) and made.betas[500].item() == pytest.approx(
-        0.0105, rel=1e-3
-    )
+    assert made.betas[0].item() == pytest.approx(0.001)
+    assert made.betas[500].item() == pytest.approx(0.0105, rel=1e-3)
 
 
 def test_markers_say_v_prediction_and_zero_terminal_snr(tmp_path: Path) -> None:
     state = {**models.sdxl_state(), "v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}
     made = diffusion(written(tmp_path, state))
-    assert made.prediction == "v_prediction" and made.zero_snr
+    assert made.prediction == "v_prediction"
+    assert made.zero_snr
     assert diffusion(written(tmp_path, models.sdxl_state())).prediction == "epsilon"
 
 
@@ -133,6 +134,7 @@ def test_changing_a_mapped_weight_leaves_the_file_alone(tmp_path: Path) -> None:
 
 def test_inputs_that_name_a_family_are_believed(tmp_path: Path) -> None:
     checkpoint = written(tmp_path, models.sd1_state(), {"graphcore.config": {"family": "sd2"}})
-    assert checkpoint.family is not None and checkpoint.family.name == "sd2"
+    assert checkpoint.family is not None
+    assert checkpoint.family.name == "sd2"
     with pytest.raises(ModelFileError, match="family 'sd9', which is not known"):
         written(tmp_path, models.sd1_state(), {"graphcore.config": {"family": "sd9"}})

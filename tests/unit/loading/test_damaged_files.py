@@ -77,7 +77,9 @@ def test_each_kind_of_damage_is_one_sentence(name: str, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError) as raised:
         open_checkpoint(file)
     message = raised.value.message
-    assert "model.safetensors" in message and "\n" not in message and message.endswith("again.")
+    assert "model.safetensors" in message
+    assert "\n" not in message
+    assert message.endswith("again.")
     assert len(message) < 400
 
 
@@ -88,7 +90,8 @@ def test_a_sound_header_is_read_whole(tmp_path: Path) -> None:
     )
     header = read_header(file)
     assert header.metadata == {"title": "x"}
-    assert header.tensors["a"].shape == (4,) and header.tensors["a"].bytes == 16
+    assert header.tensors["a"].shape == (4,)
+    assert header.tensors["a"].bytes == 16
     assert header.tensors["empty"].bytes == 0
 
 

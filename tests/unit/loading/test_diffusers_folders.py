@@ -29,7 +29,8 @@ def copy(folder: Path, tmp_path: Path) -> Path:
 
 def test_a_folder_gives_back_every_tensor(folder: Path) -> None:
     checkpoint = open_checkpoint(folder)
-    assert checkpoint.family is not None and checkpoint.family.name == "sd1"
+    assert checkpoint.family is not None
+    assert checkpoint.family.name == "sd1"
     parts = models.sd1_parts()
     for name, module in {"unet": parts.unet, "vae": parts.vae, **parts.texts}.items():
         loaded, written = load(checkpoint.part(name)).state_dict(), module.state_dict()
@@ -44,7 +45,8 @@ def test_a_folder_gives_back_every_tensor(folder: Path) -> None:
 def test_the_family_is_in_the_configurations(name: str, parts: object, tmp_path: Path) -> None:
     made = parts()  # type: ignore[operator]
     checkpoint = open_checkpoint(write_folder(tmp_path / name, made))
-    assert checkpoint.family is not None and checkpoint.family.name == name
+    assert checkpoint.family is not None
+    assert checkpoint.family.name == name
     for part, module in made.texts.items():
         loaded = load(checkpoint.part(part)).state_dict()
         assert all(torch.equal(loaded[key], tensor) for key, tensor in module.state_dict().items()), part
@@ -54,7 +56,8 @@ def test_the_scheduler_folder_is_honoured(copy: Path) -> None:
     (copy / "scheduler").mkdir(exist_ok=True)
     (copy / "scheduler" / "scheduler_config.json").write_text(json.dumps({"prediction_type": "v_prediction"}))
     made = open_checkpoint(copy).parameterization
-    assert isinstance(made, DiscreteDiffusion) and made.prediction == "v_prediction"
+    assert isinstance(made, DiscreteDiffusion)
+    assert made.prediction == "v_prediction"
 
 
 def test_shards_are_joined(copy: Path) -> None:
@@ -97,3 +100,13 @@ def test_missing_weights_and_other_folders_are_told(copy: Path, tmp_path: Path) 
         open_checkpoint(copy)
     with pytest.raises(ModelFileError, match="is no model folder"):
         open_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(("place", "name"), [("unet", "unet"), ("vae", "vae"), ("text_encoder", "text")])
+def test_a_folder_may_hold_a_single_part(place: str, name: str, folder: Path) -> None:
+    checkpoint = open_checkpoint(folder / place)
+    assert set(checkpoint.parts) == {name}
+    parts = models.sd1_parts()
+    module = {"unet": parts.unet, "vae": parts.vae, "text": parts.texts["clip_l"]}[name]
+    loaded = load(checkpoint.part(name)).state_dict()
+    assert all(torch.equal(loaded[key], tensor) for key, tensor in module.state_dict().items())

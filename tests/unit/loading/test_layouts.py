@@ -32,7 +32,8 @@ def test_a_checkpoint_in_the_original_layout_gives_back_every_tensor(
 ) -> None:
     family, parts, _ = FAMILIES[name]
     checkpoint = open_checkpoint(getattr(tiny_models, name)())
-    assert checkpoint.family is not None and checkpoint.family.name == family
+    assert checkpoint.family is not None
+    assert checkpoint.family.name == family
     written = {"unet": parts().unet, "vae": parts().vae, **parts().texts}
     assert set(checkpoint.parts) == set(written)
     for part, module in written.items():
@@ -100,6 +101,31 @@ def test_parts_in_files_of_their_own_are_read_without_prefix(name: str, tmp_path
     assert equal(load(checkpoint.part(name)).state_dict(), getattr(parts, name).state_dict())
 
 
+@pytest.mark.parametrize("name", ["sd1", "sd2", "sdxl"])
+def test_networks_and_vaes_in_diffusers_layout_are_read_without_configuration(
+    name: str, tmp_path: Path
+) -> None:
+    family, parts, _ = FAMILIES[name]
+    for part, module in (("unet", parts().unet), ("vae", parts().vae)):
+        checkpoint = open_checkpoint(models.write(tmp_path / f"{part}.safetensors", module.state_dict()))
+        if part == "unet":
+            assert checkpoint.family is not None
+            assert checkpoint.family.name == family
+        assert equal(load(checkpoint.part(part)).state_dict(), module.state_dict())
+
+
+def test_vaes_with_the_old_names_of_attention_are_read(tmp_path: Path) -> None:
+    module = models.sd1_parts().vae
+    old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    state = dict(module.state_dict())
+    for new, former in old.items():
+        state = {
+            name.replace(f"attentions.0.{new}.", f"attentions.0.{former}."): t for name, t in state.items()
+        }
+    checkpoint = open_checkpoint(models.write(tmp_path / "vae.safetensors", state))
+    assert equal(load(checkpoint.part("vae")).state_dict(), module.state_dict())
+
+
 @pytest.mark.parametrize("layout", ["transformers", "openclip", "flattened"])
 def test_text_encoders_in_files_of_their_own(layout: str, tmp_path: Path) -> None:
     module = models.sd2_parts().texts["clip_h"]
@@ -124,6 +150,7 @@ def test_networks_with_extra_input_channels_are_the_same_family(channels: int, t
     checkpoint = open_checkpoint(
         models.write(tmp_path / "more.safetensors", models.sd1_state(in_channels=channels))
     )
-    assert checkpoint.family is not None and checkpoint.family.name == "sd1"
+    assert checkpoint.family is not None
+    assert checkpoint.family.name == "sd1"
     assert checkpoint.part("unet").config["in_channels"] == channels
     assert equal(load(checkpoint.part("unet")).state_dict(), models.sd1_parts(channels).unet.state_dict())

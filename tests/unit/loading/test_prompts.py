@@ -148,7 +148,8 @@ def test_a1111_cuts_after_a_near_comma() -> None:
         return token == 60
 
     first, second = chunked([group(80)], SHAPE, style="a1111", is_comma=comma)
-    assert first.tokens[:62] == (-1, *range(61)) and first.tokens[62] == -2
+    assert first.tokens[:62] == (-1, *range(61))
+    assert first.tokens[62] == -2
     assert second.tokens[1:20] == tuple(range(61, 80))
     first, second = chunked([group(80)], SHAPE, style="a1111", is_comma=lambda token: token == 40)
     assert first.tokens == (-1, *range(75), -2)
