@@ -26,6 +26,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "cache": "graphcore.cli.cache:cache",
     "convert": "graphcore.cli.convert:convert",
     "schema": "graphcore.cli.schema:schema",
+    "stubs": "graphcore.cli.stubs:stubs",
 }
 TRACEBACK_VARIABLE: Final = "GRAPHCORE_TRACEBACK"
 
