@@ -158,7 +158,7 @@ def sdxl_parts() -> TinyParts:
     """SDXL base with text vectors of 64 + 128 and a pooled vector of 64."""
     return TinyParts(
         seeded(lambda: make_unet(**SDXL_UNET)),
-        seeded(lambda: make_vae(**VAE_CONFIG), 1),
+        seeded(lambda: make_vae(**VAE_CONFIG, scaling_factor=0.13025), 1),
         {
             "clip_l": seeded(lambda: ClipText(text_config(64)), 2),
             "clip_g": seeded(lambda: ClipText(text_config(128, projection=64, activation="gelu")), 3),
@@ -171,7 +171,7 @@ def refiner_parts() -> TinyParts:
     """The SDXL refiner: OpenCLIP-G alone, and a score in the place of sizes."""
     return TinyParts(
         seeded(lambda: make_unet(**REFINER_UNET)),
-        seeded(lambda: make_vae(**VAE_CONFIG), 1),
+        seeded(lambda: make_vae(**VAE_CONFIG, scaling_factor=0.13025), 1),
         {"clip_g": seeded(lambda: ClipText(text_config(128, projection=64, activation="gelu")), 3)},
     )
 
