@@ -10,12 +10,20 @@ from typing import Final
 from graphcore import Registry
 
 MODULES: Final = (
+    "arithmetic",
+    "conditioning",
+    "flow",
     "image_files",
+    "images",
     "latent_files",
     "latents",
     "loaders",
+    "masks",
+    "primitives",
     "sampling",
     "schedules",
+    "show",
+    "strings",
     "text",
     "vae",
 )

@@ -1,0 +1,97 @@
+"""Pictures (batch, height, width, 3) joined, cut, laid over each other and side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from graphcore.errors import InputError
+from nodes.diffusion.latents import pasted
+from nodes.diffusion.resizing import resize
+from nodes.values import Image, Mask, SafetyVerdict
+
+UNCHECKED = SafetyVerdict(flagged=False, scores=(), action="unchecked")
+
+
+def resized(image: Image, width: int, height: int, method: str, *, crop: bool = False) -> Image:
+    """Pictures of another size; values stay within [0, 1]."""
+    pixels = resize(image.pixels.movedim(-1, 1), width, height, method, crop=crop)
+    return Image(pixels.clamp(0, 1).movedim(1, -1).contiguous(), image.verdicts)
+
+
+def joined(images: Sequence[Image]) -> Image:
+    """Several batches as one, all resized to the first one's size."""
+    if not images:
+        raise InputError("There is no picture in the list; give at least one.", code="empty-list")
+    height, width = images[0].pixels.shape[1:3]
+    fitted = [
+        image if image.pixels.shape[1:3] == (height, width) else resized(image, width, height, "bilinear", crop=True)
+        for image in images
+    ]
+    verdicts: tuple[SafetyVerdict, ...] = ()
+    if any(image.verdicts for image in images):
+        verdicts = tuple(verdict for image in images for verdict in checked_verdicts(image))
+    return Image(torch.cat([image.pixels for image in fitted]), verdicts)
+
+
+def checked_verdicts(image: Image) -> tuple[SafetyVerdict, ...]:
+    """One verdict a picture, "unchecked" where no filter has looked."""
+    return image.verdicts or (UNCHECKED,) * image.pixels.shape[0]
+
+
+def in_grid(image: Image, columns: int, gap: int) -> Image:
+    """All pictures of a batch in one, row by row, on white; 0 columns make it about square."""
+    count, height, width = image.pixels.shape[:3]
+    across = min(columns, count) or int(count**0.5 + 0.999999)
+    down = -(-count // across)
+    sheet = torch.ones(1, down * (height + gap) - gap, across * (width + gap) - gap, 3)
+    for number, picture in enumerate(image.pixels):
+        top, left = number // across * (height + gap), number % across * (width + gap)
+        sheet[0, top : top + height, left : left + width] = picture
+    return Image(sheet, worst_verdict(image))
+
+
+def worst_verdict(image: Image) -> tuple[SafetyVerdict, ...]:
+    """The verdicts of a batch as that of one picture: flagged if any is."""
+    if not image.verdicts:
+        return ()
+    flagged = [verdict for verdict in image.verdicts if verdict.flagged]
+    return (flagged[0] if flagged else image.verdicts[0],)
+
+
+def padded(image: Image, left: int, top: int, right: int, bottom: int, feathering: int) -> tuple[Image, Mask]:
+    """Grey borders around pictures, and the mask of them, which fades into the picture over `feathering` pixels."""
+    count, height, width, channels = image.pixels.shape
+    wide = torch.full((count, height + top + bottom, width + left + right, channels), 0.5)
+    wide[:, top : top + height, left : left + width] = image.pixels
+    mask = torch.ones(1, *wide.shape[1:3])
+    inner = torch.zeros(height, width)
+    if feathering > 0 and feathering * 2 < min(height, width):
+        near = _distance(height, top > 0, bottom > 0)[:, None].minimum(_distance(width, left > 0, right > 0))
+        inner = ((feathering - near) / feathering).clamp(min=0) ** 2
+    mask[:, top : top + height, left : left + width] = inner
+    return Image(wide, image.verdicts), Mask(mask)
+
+
+def _distance(length: int, first: bool, last: bool) -> Tensor:
+    """How far each place is from the padded ends of a side; `length` where none is padded."""
+    place = torch.arange(length, dtype=torch.float32)
+    far = torch.full((length,), float(length))
+    return (place if first else far).minimum(length - place if last else far)
+
+
+def composited(destination: Image, source: Image, x: int, y: int, mask: Mask | None, *, stretch: bool) -> Image:
+    """`source` in `destination` at x, y, where the mask is 1; `stretch` first resizes it to the destination."""
+    height, width = destination.pixels.shape[1:3]
+    over = resized(source, width, height, "bilinear") if stretch else source
+    values = None if mask is None else mask.values
+    pixels = pasted(destination.pixels.movedim(-1, 1), over.pixels.movedim(-1, 1), x, y, values)
+    return Image(pixels.movedim(1, -1).contiguous(), destination.verdicts)
+
+
+def uniform(width: int, height: int, batch_size: int, color: int) -> Image:
+    """Pictures of one colour (0xRRGGBB)."""
+    channels = torch.tensor([(color >> shift & 0xFF) / 255 for shift in (16, 8, 0)])
+    return Image(channels.expand(batch_size, height, width, 3).clone())

@@ -1,0 +1,66 @@
+"""Effects on pictures (batch, height, width, 3) in [0, 1]: blending, blur, sharpening."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nodes.diffusion.picture_batches import resized
+from nodes.values import Image
+
+
+def blended(first: Image, second: Image, share: float, mode: str) -> Image:
+    """`share` of the blend of both and the rest of the first; modes are those of the W3C compositing standard."""
+    height, width = first.pixels.shape[1:3]
+    if second.pixels.shape[1:3] != (height, width):
+        second = resized(second, width, height, "bicubic", crop=True)
+    base = first.pixels
+    count = base.shape[0]
+    top = second.pixels.repeat(-(-count // second.pixels.shape[0]), 1, 1, 1)[:count]
+    mixed = _blend(base, top, mode)
+    return replace(first, pixels=(base * (1 - share) + mixed * share).clamp(0, 1))
+
+
+def _blend(base: Tensor, top: Tensor, mode: str) -> Tensor:
+    match mode:
+        case "multiply":
+            return base * top
+        case "screen":
+            return 1 - (1 - base) * (1 - top)
+        case "overlay":
+            return torch.where(base <= 0.5, 2 * base * top, 1 - 2 * (1 - base) * (1 - top))
+        case "soft_light":
+            curve = torch.where(base <= 0.25, ((16 * base - 12) * base + 4) * base, base.sqrt())
+            darker = base - (1 - 2 * top) * base * (1 - base)
+            return torch.where(top <= 0.5, darker, base + (2 * top - 1) * (curve - base))
+        case "difference":
+            return base - top
+        case _:
+            return top
+
+
+def blurred(image: Image, radius: int, sigma: float) -> Image:
+    """A Gaussian of `sigma` cut off at `radius` pixels; borders are mirrored."""
+    return replace(image, pixels=_blur(image.pixels, radius, sigma))
+
+
+def sharpened(image: Image, radius: int, sigma: float, alpha: float) -> Image:
+    """An unsharp mask: the picture and `alpha` times its difference from a blurred one."""
+    pixels = image.pixels
+    return replace(image, pixels=(pixels + alpha * (pixels - _blur(pixels, radius, sigma))).clamp(0, 1))
+
+
+def _blur(pixels: Tensor, radius: int, sigma: float) -> Tensor:
+    planes = pixels.movedim(-1, 1)
+    place = torch.arange(-radius, radius + 1, dtype=torch.float32)
+    weights = (-(place**2) / (2 * sigma**2)).exp()
+    weights = weights / weights.sum()
+    channels = planes.shape[1]
+    mirrored = radius < min(planes.shape[2:])
+    wide = functional.pad(planes, (radius,) * 4, mode="reflect" if mirrored else "replicate")
+    across = functional.conv2d(wide, weights.expand(channels, 1, 1, -1), groups=channels)
+    down = functional.conv2d(across, weights[:, None].expand(channels, 1, -1, 1), groups=channels)
+    return down.movedim(1, -1).contiguous()
