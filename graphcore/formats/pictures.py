@@ -120,14 +120,12 @@ def _exif_texts(data: bytes) -> Iterator[tuple[str, str]]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with (
-            warnings.catch_warnings(),
-            Image.open(io.BytesIO(data), formats=("WEBP", "JPEG", "PNG", "GIF")) as picture,
-        ):
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            exif = picture.getexif()
-            values: Mapping[int, object] = dict(exif)
-            comment = exif.get_ifd(EXIF_POINTER).get(USER_COMMENT) or values.get(USER_COMMENT)
+            with Image.open(io.BytesIO(data), formats=("WEBP", "JPEG", "PNG", "GIF")) as picture:
+                exif = picture.getexif()
+                values: Mapping[int, object] = dict(exif)
+                comment = exif.get_ifd(EXIF_POINTER).get(USER_COMMENT) or values.get(USER_COMMENT)
     except UnidentifiedImageError as error:
         raise DocumentError("The file is not a PNG, WebP or JPEG picture.", code="not-a-picture") from error
     except (
