@@ -86,7 +86,8 @@ def conditioning_set_mask(
     conditioning: Conditioning,
     mask: Mask,
     strength: Strength = 1.0,
-    set_cond_area: Literal["default", "mask bounds"] = "default",
+    *,
+    set_cond_area: Literal["default", "mask bounds"],
 ) -> Conditioning:
     """Let a conditioning act where a mask is 1.
 

@@ -8,14 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
-from graphcore import Context, Dialect, FileChoice, Registry, Text, Workflow, node
+from graphcore import Context, Dialect, FileChoice, Registry, Workflow, node
 from graphcore.formats.comfy_api import write_prompt
 from graphcore.formats.native import write_native
 from nodes.output_files import OutputNames
 from nodes.values import Image, Mask
 
 PictureName = Annotated[str, FileChoice("input", upload="image")]
-Prefix = Annotated[str, Text(multiline=False)]
 MaskChannel = Literal["alpha", "red", "green", "blue"]
 
 
@@ -68,7 +67,7 @@ def _path(ctx: Context, name: str) -> Path:
 
 
 @node("SaveImage", category="image", title="Save Image", output=True)
-def save_image(ctx: Context, images: Image, filename_prefix: Prefix = "ComfyUI") -> None:
+def save_image(ctx: Context, images: Image, filename_prefix: str = "ComfyUI") -> None:
     """Write pictures as PNG files into the output folder.
 
     `filename_prefix` may name sub-folders, and hold %width%, %height%, %batch_num%, %year%, %month%, %day%, %hour%,

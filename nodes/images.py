@@ -50,7 +50,8 @@ def image_scale(
     upscale_method: ImageResize,
     width: TargetSide = 512,
     height: TargetSide = 512,
-    crop: Crop = "disabled",
+    *,
+    crop: Crop,
 ) -> Image:
     """Resize pictures; a side of 0 follows from the other, both 0 change nothing."""
     from nodes.diffusion.picture_batches import resized
@@ -169,8 +170,8 @@ def repeat_image_batch(image: Image, amount: Annotated[int, Range(1, 4096)] = 1)
     return Image(image.pixels.repeat(amount, 1, 1, 1), image.verdicts * amount)
 
 
-@node("ImageGrid", category="image/batch", title="Image Grid")
-def image_grid(
+@node("ImageSheet", category="image/batch", title="Image Sheet")
+def image_sheet(
     images: list[Image],
     columns: Annotated[int, Range(0, 256)] = 0,
     gap: Annotated[int, Range(0, 256)] = 4,

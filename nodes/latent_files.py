@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from graphcore import Context, FileChoice, InputError, Text, node
+from graphcore import Context, FileChoice, InputError, node
 from nodes.image_files import picture_texts
 from nodes.output_files import OutputNames
 from nodes.values import Latent
@@ -14,7 +14,7 @@ from nodes.values import Latent
 def save_latent(
     ctx: Context,
     samples: Latent,
-    filename_prefix: Annotated[str, Text(multiline=False)] = "latents/ComfyUI",
+    filename_prefix: str = "latents/ComfyUI",
 ) -> None:
     """Write latents into the output folder, with the workflow unless metadata is off.
 

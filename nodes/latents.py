@@ -43,7 +43,8 @@ def latent_upscale(
     upscale_method: LatentResize,
     width: TargetSide = 512,
     height: TargetSide = 512,
-    crop: Crop = "disabled",
+    *,
+    crop: Crop,
 ) -> Latent:
     """Resize latents to a size in pixels; a side of 0 follows from the other, both 0 change nothing."""
     from nodes.diffusion.latents import CELL

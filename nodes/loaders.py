@@ -83,7 +83,7 @@ def load_vae(ctx: Context, vae_name: Annotated[str, FileChoice("vae")]) -> Vae:
 def load_diffusion_model(
     ctx: Context,
     unet_name: Annotated[str, FileChoice("diffusion_models")],
-    weight_dtype: WeightDtype = "default",
+    weight_dtype: WeightDtype,
 ) -> Model:
     """Load a diffusion network of its own file, without text encoder and VAE.
 
@@ -111,8 +111,8 @@ def _clip_family(kind: str) -> str | None:
 def load_clip(
     ctx: Context,
     clip_name: Annotated[str, FileChoice("text_encoders")],
-    type: ClipType = "stable_diffusion",
-    device: Annotated[Literal["default", "cpu"], Shown(advanced=True)] = "default",
+    type: ClipType,
+    device: Annotated[Literal["default", "cpu"], Shown(advanced=True)] | None = None,
 ) -> Clip:
     """Load a text encoder of its own file; SD 1.x, SD 2.x and the refiner are told apart by its width.
 
@@ -127,8 +127,8 @@ def load_dual_clip(
     ctx: Context,
     clip_name1: Annotated[str, FileChoice("text_encoders")],
     clip_name2: Annotated[str, FileChoice("text_encoders")],
-    type: DualClipType = "sdxl",
-    device: Annotated[Literal["default", "cpu"], Shown(advanced=True)] = "default",
+    type: DualClipType,
+    device: Annotated[Literal["default", "cpu"], Shown(advanced=True)] | None = None,
 ) -> Clip:
     """Load the two text encoders of SDXL, in either order, from files of their own.
 

@@ -183,7 +183,7 @@ def dual_cfg_guider(
     negative: Conditioning,
     cfg_conds: GuidanceScale = 8.0,
     cfg_cond2_negative: GuidanceScale = 8.0,
-    style: Literal["regular", "nested"] = "regular",
+    style: Literal["regular", "nested"],
 ) -> Guider:
     """Guidance with two positives.
 
