@@ -11,7 +11,7 @@ from typing import cast
 from graphcore.errors import DocumentError, Problem, ValidationError
 from graphcore.formats.ui.definitions import Definitions
 from graphcore.formats.ui.graph import UiGraph
-from graphcore.formats.ui.links import Constant, Source, resolve
+from graphcore.formats.ui.links import Constant, Resolver, Source
 from graphcore.formats.ui.litegraph import Limits
 from graphcore.formats.ui.placement import PlacedNode, Scope, place
 from graphcore.formats.ui.substitution import choose_dynamically, fill_file_name
@@ -82,7 +82,12 @@ def to_api_prompt(
     if missing:
         raise ValidationError(_missing_problem(entry, written) for entry in missing)
     _apply_primitives(root)
-    writer = _Writer(root=root, random=Random(seed), now=now or datetime.now().astimezone())
+    writer = _Writer(
+        named=_nodes_by_name(root),
+        resolver=Resolver(),
+        random=Random(seed),
+        now=now or datetime.now().astimezone(),
+    )
     prompt = {placed.path: writer.entry(placed) for placed in written}
     _delete_dead_links(prompt)
     return cast("dict[str, JSON]", dict(sorted(prompt.items(), key=_editor_order)))
@@ -164,7 +169,8 @@ def _apply_primitives(scope: Scope) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Writer:
-    root: Scope
+    named: Mapping[str, PlacedNode]
+    resolver: Resolver
     random: Random
     now: datetime
 
@@ -176,7 +182,7 @@ class _Writer:
             if widget.value is not ABSENT
         }
         for index, slot in enumerate(placed.slots):
-            source = resolve(placed, index)
+            source = self.resolver.resolve(placed, index)
             if isinstance(source, Source):
                 inputs[slot.name] = [source.node, source.slot]
             elif isinstance(source, Constant) and source.value is not ABSENT:
@@ -196,17 +202,23 @@ class _Writer:
 
     def widget_of(self, node_name: str, widget_name: str) -> object:
         """The value of a widget of the node with this alias or else this title, or None."""
-        nodes = list(self.root.walk())
-        found = [placed for placed in nodes if _alias(placed) == node_name]
-        found = found or [placed for placed in nodes if _title(placed) == node_name]
-        widget = found[0].widgets.get(widget_name) if found else None
+        placed = self.named.get(node_name)
+        widget = placed.widgets.get(widget_name) if placed is not None else None
         if widget is None:
             return None
         return "" if widget.value is None or widget.value is ABSENT else widget.value
 
 
-def _alias(placed: PlacedNode) -> object:
-    return placed.node.properties.get(ALIAS_PROPERTY, placed.node.type)
+def _nodes_by_name(root: Scope) -> dict[str, PlacedNode]:
+    """The nodes by the names that file name patterns use: their alias, else their title; the first one counts."""
+    titles: dict[str, PlacedNode] = {}
+    aliases: dict[str, PlacedNode] = {}
+    for placed in root.walk():
+        titles.setdefault(_title(placed), placed)
+        alias = placed.node.properties.get(ALIAS_PROPERTY, placed.node.type)
+        if isinstance(alias, str):
+            aliases.setdefault(alias, placed)
+    return titles | aliases
 
 
 def _title(placed: PlacedNode) -> str:

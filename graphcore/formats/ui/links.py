@@ -5,12 +5,12 @@ On the way it passes reroutes, Get/Set pairs, bypassed nodes and the borders of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from graphcore.errors import DocumentError
 from graphcore.formats.ui.graph import SUBGRAPH_INPUT, SUBGRAPH_OUTPUT, Link, Mode, UiNode
 from graphcore.formats.ui.litegraph import ANY_TYPE
-from graphcore.formats.ui.placement import PlacedNode, Scope
+from graphcore.formats.ui.placement import PlacedNode, Scope, variable_name
 from graphcore.formats.ui.virtual import GETTERS, PRIMITIVE, REROUTES, SETTERS, is_virtual
 
 
@@ -38,24 +38,31 @@ class _Output:
     wanted: str
 
 
-def resolve(placed: PlacedNode, index: int) -> Source | Constant | None:
-    """What feeds input slot `index`; None when nothing does.
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """Follows the wires of one graph, each stretch of wire once."""
 
-    Raises DocumentError: `link-cycle`, `dangling-link`, `unmatched-get-node`.
-    """
-    seen: set[tuple[str, int]] = set()
-    step: _Output | Source | Constant | None = _above_input(placed, index)
-    while isinstance(step, _Output):
-        here = (step.placed.path, step.slot)
-        if here in seen:
-            raise DocumentError(
-                f"The link into node {placed.path} runs in a circle through node {step.placed.path}.",
-                code="link-cycle",
-                pointer=placed.node.pointer,
-            )
-        seen.add(here)
-        step = _above_output(step)
-    return step
+    known: dict[tuple[str, int, str], Source | Constant | None] = field(default_factory=dict)
+
+    def resolve(self, placed: PlacedNode, index: int) -> Source | Constant | None:
+        """What feeds input slot `index`; None when nothing does.
+
+        Raises DocumentError: `link-cycle`, `dangling-link`, `unmatched-get-node`.
+        """
+        passed: dict[tuple[str, int, str], None] = {}
+        step: _Output | Source | Constant | None = _above_input(placed, index)
+        while isinstance(step, _Output):
+            here = (step.placed.path, step.slot, step.wanted)
+            if here in passed:
+                raise DocumentError(
+                    f"The link into node {placed.path} runs in a circle through node {step.placed.path}.",
+                    code="link-cycle",
+                    pointer=placed.node.pointer,
+                )
+            passed[here] = None
+            step = self.known[here] if here in self.known else _above_output(step)
+        self.known.update(dict.fromkeys(passed, step))
+        return step
 
 
 def _above_input(placed: PlacedNode, index: int) -> _Output | Constant | None:
@@ -133,22 +140,17 @@ def _is_wired(instance: PlacedNode, index: int) -> bool:
 
 def _setter_of(getter: PlacedNode) -> PlacedNode:
     """The Set node with the name that this Get node asks for, on its own level or one around it."""
-    name = _variable(getter)
+    name = variable_name(getter.node)
     scope: Scope | None = getter.scope
     while scope is not None:
-        for placed in scope.nodes.values():
-            if placed.node.type in SETTERS and _variable(placed) == name:
-                return placed
+        if name is not None and name in scope.setters:
+            return scope.setters[name]
         scope = scope.instance.scope if scope.instance else None
     raise DocumentError(
         f"Node {getter.path} gets the value {name!r}, but no Set node of that name exists; add one.",
         code="unmatched-get-node",
         pointer=getter.node.pointer,
     )
-
-
-def _variable(placed: PlacedNode) -> object:
-    return placed.node.values[0] if placed.node.values else None
 
 
 def bypass_input(placed: PlacedNode, slot: int, wanted: str) -> int | None:

@@ -35,11 +35,12 @@ class Limits:
     """What one UI file may hold.
 
     `nodes` counts the nodes of the file, and again those of the converted prompt, in which each instance of a
-    subgraph counts anew; `depth` is that of nested subgraphs.
+    subgraph counts anew; so does `slots` with inputs, outputs and saved values. `depth` is that of subgraphs.
     """
 
     nodes: int = 20_000
     links: int = 100_000
+    slots: int = 500_000
     slots_per_node: int = 2_000
     subgraphs: int = 2_000
     depth: int = 32
@@ -54,7 +55,7 @@ def read_ui_graph(document: object, *, limits: Limits | None = None) -> UiGraph:
     """Read a parsed UI file.
 
     Raises DocumentError: `not-a-ui-graph`, `bad-ui-graph` (a wrong type somewhere), `duplicate-node-id`,
-    `too-many-nodes`, `too-many-links`.
+    `too-many-nodes`, `too-many-links`, `too-many-slots`.
     """
     if not isinstance(document, Mapping) or not isinstance(document.get("nodes"), list):
         raise DocumentError(
@@ -79,6 +80,7 @@ class _Reader:
     limits: Limits
     nodes_read: int = 0
     links_read: int = 0
+    slots_read: int = 0
 
     def graph(self, entry: Mapping[str, object], pointer: str) -> Graph:
         nodes: dict[str, UiNode] = {}
@@ -111,25 +113,37 @@ class _Reader:
         mode = entry.get("mode")
         title = entry.get("title")
         properties = entry.get("properties")
-        slots = self.limits.slots_per_node
+        inputs = self.slots(entry.get("inputs"), f"{pointer}/inputs")
+        outputs = self.slots(entry.get("outputs"), f"{pointer}/outputs")
         return UiNode(
             id=_identifier(entry.get("id"), f"{pointer}/id"),
             type=CLASS_RENAMES.get(kind, kind),
             title=title if isinstance(title, str) and title else None,
             mode=mode if isinstance(mode, int) else 0,
-            inputs=tuple(
-                _input_slot(_mapping(item, f"{pointer}/inputs/{index}"), f"{pointer}/inputs/{index}")
-                for index, item in enumerate(_items(entry.get("inputs"), f"{pointer}/inputs", slots))
-            ),
-            outputs=tuple(
-                _output_slot(_mapping(item, f"{pointer}/outputs/{index}"))
-                for index, item in enumerate(_items(entry.get("outputs"), f"{pointer}/outputs", slots))
-            ),
-            values=(None if values is None else tuple(_items(values, f"{pointer}/widgets_values", slots))),
+            inputs=tuple(_input_slot(*item) for item in inputs),
+            outputs=tuple(_output_slot(item) for item, _ in outputs),
+            values=None if values is None else tuple(self.items(values, f"{pointer}/widgets_values")),
             named_values=named if isinstance(named, Mapping) else None,
             properties=properties if isinstance(properties, Mapping) else {},
             pointer=pointer,
         )
+
+    def items(self, value: object, pointer: str) -> list[object]:
+        """The entries of one list of a node, which count against the total."""
+        items = _items(value, pointer, self.limits.slots_per_node)
+        self.slots_read += len(items)
+        if self.slots_read > self.limits.slots:
+            raise DocumentError(
+                f"The file has more than {self.limits.slots} inputs, outputs and values.",
+                code="too-many-slots",
+                pointer=pointer,
+            )
+        return items
+
+    def slots(self, value: object, pointer: str) -> list[tuple[Mapping[str, object], str]]:
+        """The entries of a list of slots, each with its pointer."""
+        places = ((item, f"{pointer}/{index}") for index, item in enumerate(self.items(value, pointer)))
+        return [(_mapping(item, place), place) for item, place in places]
 
     def links(self, entries: object, pointer: str) -> dict[str, Link]:
         if isinstance(entries, Mapping):
@@ -152,13 +166,26 @@ class _Reader:
     def subgraph(self, item: object, pointer: str) -> Subgraph:
         entry = _mapping(item, pointer)
         name = entry.get("name")
-        slots = self.limits.slots_per_node
         return Subgraph(
             id=_identifier(entry.get("id"), f"{pointer}/id"),
             name=name if isinstance(name, str) else "",
             graph=self.graph(entry, pointer),
-            inputs=_boundary(entry.get("inputs"), f"{pointer}/inputs", slots),
-            outputs=_boundary(entry.get("outputs"), f"{pointer}/outputs", slots),
+            inputs=self.boundary(entry.get("inputs"), f"{pointer}/inputs"),
+            outputs=self.boundary(entry.get("outputs"), f"{pointer}/outputs"),
+        )
+
+    def boundary(self, value: object, pointer: str) -> tuple[BoundarySlot, ...]:
+        """The inputs or the outputs of a subgraph."""
+        return tuple(
+            BoundarySlot(
+                name=_text(entry.get("name")),
+                type=_type_name(entry.get("type")),
+                links=tuple(
+                    _identifier(link, f"{place}/linkIds")
+                    for link in self.items(entry.get("linkIds"), f"{place}/linkIds")
+                ),
+            )
+            for entry, place in self.slots(value, pointer)
         )
 
 
@@ -193,21 +220,6 @@ def _link(item: object, pointer: str) -> tuple[str, Link]:
         target_slot=_slot_index(parts[4], pointer),
         type=_type_name(parts[5]),
     )
-
-
-def _boundary(entries: object, pointer: str, most: int) -> tuple[BoundarySlot, ...]:
-    slots: list[BoundarySlot] = []
-    for index, item in enumerate(_items(entries, pointer, most)):
-        entry = _mapping(item, f"{pointer}/{index}")
-        link_ids = _items(entry.get("linkIds"), f"{pointer}/{index}/linkIds", most)
-        slots.append(
-            BoundarySlot(
-                name=_text(entry.get("name")),
-                type=_type_name(entry.get("type")),
-                links=tuple(_identifier(link, f"{pointer}/{index}/linkIds") for link in link_ids),
-            )
-        )
-    return tuple(slots)
 
 
 def _identifier(value: object, pointer: str) -> str:

@@ -22,7 +22,7 @@ from graphcore.formats.ui.graph import (
     UiNode,
 )
 from graphcore.formats.ui.litegraph import Limits
-from graphcore.formats.ui.virtual import is_virtual
+from graphcore.formats.ui.virtual import SETTERS, is_virtual
 from graphcore.formats.ui.widgets import Widget, is_widget, named_values, read_widgets
 
 OWN_INPUT = "-1"
@@ -50,12 +50,13 @@ class PlacedNode:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Scope:
-    """One level of the graph: the root, or the inside of one instance."""
+    """One level of the graph: the root, or the inside of one instance; `setters` holds its Set nodes by name."""
 
     graph: Graph
     instance: PlacedNode | None = None
     subgraph: Subgraph | None = None
     nodes: dict[str, PlacedNode] = field(default_factory=dict)
+    setters: dict[str, PlacedNode] = field(default_factory=dict)
 
     def walk(self) -> Iterator[PlacedNode]:
         """Every node of this level and below, instances before what is inside them."""
@@ -79,6 +80,7 @@ class _Placer:
     definitions: Definitions
     limits: Limits
     placed: int = 0
+    slots: int = 0
 
     def open(
         self, graph: Graph, instance: PlacedNode | None, subgraph: Subgraph | None, around: tuple[str, ...]
@@ -92,7 +94,10 @@ class _Placer:
                     code="too-many-nodes",
                     pointer=node.pointer,
                 )
-            scope.nodes[node.id] = self.place_node(node, scope, around)
+            placed = scope.nodes[node.id] = self.place_node(node, scope, around)
+            name = variable_name(node)
+            if node.type in SETTERS and name is not None:
+                scope.setters.setdefault(name, placed)
         return scope
 
     def place_node(self, node: UiNode, scope: Scope, around: tuple[str, ...]) -> PlacedNode:
@@ -108,6 +113,13 @@ class _Placer:
             widgets=read_widgets(definition, node) if definition else {},
             subgraph=subgraph,
         )
+        self.slots += len(placed.slots) + len(placed.outputs) + len(placed.widgets)
+        if self.slots > self.limits.slots:
+            raise DocumentError(
+                f"The graph has more than {self.limits.slots} inputs and outputs once its subgraphs are opened.",
+                code="too-many-slots",
+                pointer=node.pointer,
+            )
         if subgraph is not None and placed.active:
             self.refuse_nesting(node, subgraph, around)
             placed.inside = self.open(subgraph.graph, placed, subgraph, (*around, subgraph.id))
@@ -172,11 +184,20 @@ def _boundary_slots(node: UiNode, subgraph: Subgraph) -> tuple[InputSlot, ...]:
     )
 
 
+def variable_name(node: UiNode) -> str | None:
+    """The name under which a Set node offers its input and a Get node asks for it."""
+    name = node.values[0] if node.values else None
+    return name if isinstance(name, str) else None
+
+
 def _promoted_widgets(node: UiNode, subgraph: Subgraph, inside: Scope) -> dict[str, Widget]:
     """The inner widgets that the instance shows as its own, by the name of the subgraph's input."""
     promoted: dict[str, Widget] = {}
+    shown = {slot.link: (placed, slot) for placed in inside.nodes.values() for slot in placed.slots}
     for index, boundary in enumerate(subgraph.inputs):
-        inner = _first_inner_widget(inside, index, boundary.links)
+        fed = (shown[link] for link in boundary.links if link in shown and _leaves(inside, link, index))
+        widgets = (placed.widgets.get(slot.widget or slot.name) for placed, slot in fed)
+        inner = next((widget for widget in widgets if widget is not None), None)
         if inner is not None:
             promoted[boundary.name] = replace(inner, name=boundary.name)
     for name, value in _instance_values(node, promoted).items():
@@ -185,18 +206,10 @@ def _promoted_widgets(node: UiNode, subgraph: Subgraph, inside: Scope) -> dict[s
     return promoted
 
 
-def _first_inner_widget(inside: Scope, index: int, link_ids: tuple[str, ...]) -> Widget | None:
-    for link_id in link_ids:
-        link = inside.graph.links.get(link_id)
-        if link is None or link.origin != SUBGRAPH_INPUT or link.origin_slot != index:
-            continue
-        target = inside.nodes.get(link.target)
-        for slot in target.slots if target else ():
-            if target is not None and slot.link == link_id:
-                widget = target.widgets.get(slot.widget or slot.name)
-                if widget is not None:
-                    return widget
-    return None
+def _leaves(inside: Scope, link_id: str, index: int) -> bool:
+    """Whether a link really begins at input `index` of the subgraph."""
+    link = inside.graph.links.get(link_id)
+    return link is not None and link.origin == SUBGRAPH_INPUT and link.origin_slot == index
 
 
 def _instance_values(node: UiNode, promoted: Mapping[str, Widget]) -> dict[str, object]:

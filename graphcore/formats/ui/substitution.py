@@ -10,7 +10,9 @@ from random import Random
 from graphcore.errors import DocumentError
 
 MAX_CHOICE_DEPTH = 64
-COMMENT = re.compile(r"/\*.*?\*/|//[^\n\r]*", re.DOTALL)
+COMMENT_START = re.compile(r"//|/\*")
+LINE_COMMENT = re.compile(r"//[^\n\r]*")
+LINE_END = re.compile(r"[\n\r]")
 PATTERN = re.compile(r"%([^%]+)%")
 UNFIT_FOR_FILES = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
 DATE_PART = re.compile(r"dd?|MM?|hh?|mm?|ss?|yyy?y?")
@@ -27,7 +29,7 @@ def choose_dynamically(text: str, random: Random, *, depth: int = 0) -> str:
             f"A dynamic prompt nests its choices deeper than {MAX_CHOICE_DEPTH} levels.",
             code="dynamic-prompt-too-deep",
         )
-    text = COMMENT.sub("", text)
+    text = _without_comments(text)
     parts: list[str] = []
     position = 0
     while position < len(text):
@@ -54,22 +56,41 @@ def protect_from_choices(text: str) -> str:
     return re.sub(r"/(?=[/*])", "/{}", protected)
 
 
+def _without_comments(text: str) -> str:
+    """Without `/* ... */`, and without `//` up to the end of the line."""
+    parts: list[str] = []
+    kept, position = 0, 0
+    while match := COMMENT_START.search(text, position):
+        position = match.end()
+        if match[0] == "//":
+            line_end = LINE_END.search(text, position)
+            end = line_end.start() if line_end else len(text)
+        else:
+            end = text.find("*/", position) + 2
+            if end < position:
+                return "".join([*parts, LINE_COMMENT.sub("", text[kept:])])
+        parts.append(text[kept : match.start()])
+        kept = position = end
+    return "".join([*parts, text[kept:]])
+
+
 def _read_choices(text: str, position: int) -> tuple[list[str], int]:
     """The choices from `position` to the closing brace, and the place after it."""
-    choices = [""]
-    depth = 0
+    choices: list[str] = []
+    depth, start = 0, position
     while position < len(text):
         character = text[position]
-        step = 2 if character == "\\" else 1
+        if character == "\\":
+            position += 2
+            continue
         if character == "}" and depth == 0:
-            return choices, position + 1
-        depth += {"{": 1, "}": -1}.get(character, 0)
+            return [*choices, text[start:position]], position + 1
         if character == "|" and depth == 0:
-            choices.append("")
-        else:
-            choices[-1] += text[position : position + step]
-        position += step
-    return choices, position
+            choices.append(text[start:position])
+            start = position + 1
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        position += 1
+    return [*choices, text[start:]], len(text)
 
 
 def fill_file_name(text: str, now: datetime, look_up: Callable[[str, str], object]) -> str:

@@ -48,6 +48,7 @@ WIDGET_TYPES = frozenset(
 SEED_NAMES = frozenset({"seed", "noise_seed"})
 SAMPLER_CLASSES = frozenset({"KSampler", "KSamplerAdvanced"})
 OLD_SAMPLER_PREFIX = "sample_"
+MAX_COMPARED = 256
 EMPTY_VALUES: Mapping[str, object] = {"INT": 0, "FLOAT": 0, "STRING": "", "BOOLEAN": False}
 
 
@@ -134,7 +135,9 @@ class _SavedValues:
 def named_values(node: UiNode) -> Mapping[str, object]:
     """The saved values by name; empty where the file has none or its list says otherwise."""
     named = node.named_values or {}
-    if node.values is None or all(value in node.values for value in named.values()):
+    if node.values is None:
+        return named
+    if len(named) <= MAX_COMPARED and all(value in node.values for value in named.values()):
         return named
     return {}
 
