@@ -109,6 +109,20 @@ def _table_from_betas(betas: Tensor, zero_snr: bool) -> Tensor:
     return ((1 - alphas_cumprod) / alphas_cumprod).sqrt()
 
 
+def _nearest(sigma: Tensor, log_sigmas: Tensor) -> Tensor:
+    """The place of the table's sigma that is nearest in logarithm, as float32."""
+    distance = (sigma.log().reshape(-1, 1) - log_sigmas).abs()
+    return distance.argmin(dim=1).reshape(sigma.shape).float()
+
+
+def _interpolated(place: Tensor, log_sigmas: Tensor) -> Tensor:
+    """The sigma at a place of the table that need not be whole, linear in logarithms."""
+    place = place.float().clamp(0, len(log_sigmas) - 1)
+    low, high = log_sigmas[place.floor().long()], log_sigmas[place.ceil().long()]
+    weight = place.frac()
+    return ((1 - weight) * low + weight * high).exp()
+
+
 class _Diffusion:
     """What all diffusion models share: x = x0 + sigma * noise, scaled to unit variance for the network."""
 
@@ -156,14 +170,10 @@ class DiscreteDiffusion(_Diffusion):
         object.__setattr__(self, "_log_sigmas", table.log().float())
 
     def timestep(self, sigma: Tensor) -> Tensor:
-        distance = (sigma.log().reshape(-1, 1) - self._log_sigmas).abs()
-        return distance.argmin(dim=1).reshape(sigma.shape).float()
+        return _nearest(sigma, self._log_sigmas)
 
     def sigma(self, timestep: Tensor) -> Tensor:
-        t = timestep.float().clamp(0, len(self.sigmas) - 1)
-        low, high = self._log_sigmas[t.floor().long()], self._log_sigmas[t.ceil().long()]
-        weight = t.frac()
-        return ((1 - weight) * low + weight * high).exp()
+        return _interpolated(timestep, self._log_sigmas)
 
     def sigma_at(self, share: float) -> float:
         if share <= 0:
@@ -206,6 +216,51 @@ class ContinuousEdm(_Diffusion):
     def share(self, sigma: Tensor) -> float:
         low, high = math.log(self.sigma_min), math.log(self.sigma_max)
         return 1 - (math.log(float(sigma)) - low) / (high - low)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LatentConsistency(_Diffusion):
+    """Latent consistency models (Luo et al. 2023, arXiv 2310.04378): trained on `taught` of the timesteps.
+
+    They predict epsilon, and their x0 is held to x at timestep 0 by the boundary weights of section 4.1.
+    """
+
+    betas: Tensor = field(default_factory=linear_betas)
+    taught: int = 50
+    prediction: Prediction = "epsilon"
+    sigmas: Tensor = field(init=False)
+    _log_sigmas: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        table = _table_from_betas(self.betas, zero_snr=False)[self._stride - 1 :: self._stride]
+        object.__setattr__(self, "sigmas", table.float())
+        object.__setattr__(self, "_log_sigmas", table.log().float())
+
+    @property
+    def _stride(self) -> int:
+        return len(self.betas) // self.taught
+
+    def timestep(self, sigma: Tensor) -> Tensor:
+        return _nearest(sigma, self._log_sigmas) * self._stride + self._stride - 1
+
+    def sigma(self, timestep: Tensor) -> Tensor:
+        return _interpolated((timestep.float() - self._stride + 1) / self._stride, self._log_sigmas)
+
+    def sigma_at(self, share: float) -> float:
+        if share <= 0:
+            return BEFORE_THE_BEGINNING
+        if share >= 1:
+            return 0.0
+        return float(self.sigma(torch.tensor((1 - share) * (len(self.betas) - 1))))
+
+    def share(self, sigma: Tensor) -> float:
+        return 1 - float(self.timestep(sigma)) / (len(self.betas) - 1)
+
+    def denoised(self, x: Tensor, prediction: Tensor, sigma: Tensor) -> Tensor:
+        scaled = 10 * self.timestep(sigma).to(x.dtype)
+        nearness = scaled**2 + 0.25
+        x0 = x - prediction * sigma
+        return (scaled / nearness**0.5) * x0 + (0.25 / nearness) * x
 
 
 def shifted(time: Tensor, shift: float) -> Tensor:

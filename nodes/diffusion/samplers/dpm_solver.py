@@ -72,7 +72,7 @@ def _with_noise(t: Tensor, end: Tensor, final: Tensor, eta: float) -> tuple[Tens
 
 def dpm_fast(x: Tensor, sigmas: Tensor, run: SamplerRun, *, eta: float = 0.0, s_noise: float = 1.0) -> Steps:
     """DPM-Solver-fast (section 3.4): one evaluation for each step of the schedule, in orders 3, 2, 1."""
-    if len(sigmas) < 3:
+    if len(sigmas) == 2 and sigmas[1] == 0:
         return (yield x, sigmas[0], 0)
     draw = run.noise.gaussian()
     first, final = _range(sigmas)
@@ -152,7 +152,7 @@ def dpm_adaptive(
 
     Of the schedule only its ends matter; steps are reported by the share of the way done.
     """
-    if len(sigmas) < 3:
+    if len(sigmas) == 2 and sigmas[1] == 0:
         return (yield x, sigmas[0], 0)
     draw = run.noise.gaussian()
     t, final = _range(sigmas)

@@ -8,6 +8,7 @@ import torch
 from nodes.diffusion.parameterization import (
     ContinuousEdm,
     DiscreteDiffusion,
+    LatentConsistency,
     NoiseProcess,
     Parameterization,
     RectifiedFlow,
@@ -79,6 +80,23 @@ def test_full_noise_has_the_variance_of_signal_and_noise_together() -> None:
     zero = torch.zeros_like(NOISE)
     assert torch.allclose(model.add_noise(zero, NOISE, SIGMA, full=True), NOISE * (1 + SIGMA**2) ** 0.5)
     assert torch.allclose(model.add_noise(X0, NOISE, SIGMA), X0 + SIGMA * NOISE)
+
+
+def test_latent_consistency_agrees_with_diffusers() -> None:
+    from diffusers import LCMScheduler
+
+    scheduler = LCMScheduler(
+        beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False
+    )
+    scheduler.set_timesteps(50, original_inference_steps=50)
+    model = LatentConsistency()
+    assert [int(t) for t in scheduler.timesteps.flip(0)] == [int(model.timestep(s)) for s in model.sigmas]
+    last = scheduler.timesteps[-1]
+    sigma = model.sigmas[0].double()
+    scheduler._step_index = 49
+    theirs = scheduler.step(NOISE, last, X0 / (1 + sigma**2) ** 0.5, return_dict=True).denoised
+    assert torch.allclose(model.denoised(X0, NOISE, sigma), theirs, atol=1e-3)
+    assert float(model.sigma(torch.tensor(999.0))) == pytest.approx(float(model.sigmas[-1]))
 
 
 MODELS: list[Parameterization] = [
