@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import secrets
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
-from graphcore import Context, Dialect, FileChoice, Registry, Workflow, node
-from graphcore.formats.comfy_api import write_prompt
-from graphcore.formats.native import write_native
+from graphcore import Context, FileChoice, node
 from nodes.output_files import OutputNames
 from nodes.values import Image, Mask
 
@@ -90,42 +86,10 @@ def _write_pictures(ctx: Context, images: Image, names: OutputNames, kind: str, 
     from nodes.diffusion.pictures import png_bytes, require_picture
 
     require_picture(images)
-    texts = picture_texts(ctx)
     count, height, width = images.pixels.shape[:3]
     for number in range(count):
         ctx.check_cancelled()
+        texts = ctx.picture_texts(number)
         data = png_bytes(images.pixels[number], texts, compress_level=compress_level)
         saved = names.write(data, {"width": width, "height": height}, batch_number=number)
         ctx.show("images", {"filename": saved.filename, "subfolder": saved.subfolder, "type": kind})
-
-
-def picture_texts(ctx: Context) -> dict[str, str]:
-    """What a picture of this run carries as text: ComfyUI's `prompt` and `workflow`, and our own `graphcore`.
-
-    What a client sent along (`prompt`, `workflow` and more) is kept as it was. Secret inputs are left out. Empty
-    where metadata is off.
-    """
-    if not ctx.settings.metadata:
-        return {}
-    texts: dict[str, object] = {}
-    if isinstance(ctx.document, Workflow) and ctx.registry is not None:
-        workflow = _without_secrets(ctx.document, ctx.registry)
-        texts["prompt"] = write_prompt(workflow, ctx.registry)
-        if workflow.dialect is Dialect.NATIVE:
-            texts["graphcore"] = write_native(workflow)
-    texts.update({name: value for name, value in ctx.metadata.items() if _is_keyword(name)})
-    return {name: json.dumps(value, ensure_ascii=True) for name, value in texts.items()}
-
-
-def _without_secrets(workflow: Workflow, registry: Registry) -> Workflow:
-    nodes = {}
-    for node_id, entry in workflow.nodes.items():
-        spec = registry.get(entry.type)
-        secret = {declared.name for declared in spec.inputs if declared.secret} if spec is not None else set()
-        kept = {name: value for name, value in entry.inputs.items() if name not in secret}
-        nodes[node_id] = replace(entry, inputs=kept) if secret else entry
-    return replace(workflow, nodes=nodes)
-
-
-def _is_keyword(name: str) -> bool:
-    return 0 < len(name) < 80 and name.isascii() and name.isprintable()

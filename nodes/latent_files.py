@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from graphcore import Context, FileChoice, InputError, node
-from nodes.image_files import picture_texts
 from nodes.output_files import OutputNames
 from nodes.values import Latent
 
@@ -26,7 +25,7 @@ def save_latent(
     height, width = (side * CELL for side in samples.samples.shape[-2:])
     names = OutputNames(folder=ctx.files.output_dir, prefix=filename_prefix, suffix=".latent")
     saved = names.write(
-        latent_bytes(samples.samples, picture_texts(ctx)), {"width": width, "height": height}
+        latent_bytes(samples.samples, ctx.picture_texts()), {"width": width, "height": height}
     )
     ctx.show("latents", {"filename": saved.filename, "subfolder": saved.subfolder, "type": "output"})
 

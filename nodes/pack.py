@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Final
 
 from graphcore import Registry
+from graphcore.cache.codec import Codec
+from nodes import environment
 
 MODULES: Final = (
     "arithmetic",
     "conditioning",
     "flow",
+    "image_export",
     "image_files",
     "images",
     "latent_files",
     "latents",
     "loaders",
+    "lora",
     "masks",
     "primitives",
+    "safety",
     "sampling",
     "schedules",
     "show",
@@ -33,11 +39,19 @@ def register(registry: Registry) -> None:
     """Add all nodes to a registry, and the folders below `embedded` as model folders of their kind."""
     for module in node_modules():
         registry.add_module(module)
+    registry.add_codecs(_codecs)
+    registry.add_environment(environment.describe)
     embedded = Path(__file__).parent / "embedded"
     if embedded.is_dir():
         for folder in sorted(path for path in embedded.iterdir() if path.is_dir()):
             if not folder.name.startswith(("_", ".")):
                 registry.add_folder(folder.name, folder)
+
+
+def _codecs() -> Iterable[Codec]:
+    from nodes.diffusion.codecs import codecs
+
+    return codecs()
 
 
 def node_modules() -> tuple[ModuleType, ...]:

@@ -74,6 +74,14 @@ class Patch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoraPatch(Patch):
+    """An adapter file (LoRA, LoHa, LoKr, DoRA ...), applied with a strength."""
+
+    file: FileRef
+    strength: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOption:
     """Base of what changes how a model is sampled: prediction type, guidance rescale, FreeU."""
 

@@ -30,7 +30,7 @@ def picture_texts(
     workflow = redacted(source.workflow, registry)
     texts = {"prompt": json.dumps(write_prompt(workflow, registry))}
     for name, value in extra.items():
-        if name.isidentifier() and name not in ("prompt", "graphcore", "graphcore_record", "parameters"):
+        if _is_keyword(name) and name not in ("graphcore", "graphcore_record", "parameters"):
             texts[name] = json.dumps(value)
     if workflow.dialect is Dialect.NATIVE:
         texts["graphcore"] = json.dumps(write_native(workflow))
@@ -39,3 +39,8 @@ def picture_texts(
         texts["parameters"] = parameters
     texts["graphcore_record"] = json.dumps(make_record(source, node, picture).as_json())
     return texts
+
+
+def _is_keyword(name: str) -> bool:
+    """True for a name that a PNG text chunk may have."""
+    return 0 < len(name) < 80 and name.isascii() and name.isprintable()

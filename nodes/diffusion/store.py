@@ -27,13 +27,14 @@ from nodes.diffusion.families import BY_NAME, Family, Tower
 from nodes.diffusion.leases import LeaseCache, Made, Usage
 from nodes.diffusion.network import Network
 from nodes.diffusion.part import Part
+from nodes.diffusion.patches.lora import LoraPatcher
 from nodes.diffusion.precision import Precision, choose_device, choose_precision
 from nodes.diffusion.text_encoder import ClipTower, TextEncoder
 from nodes.diffusion.textual_inversion import read_embedding
 from nodes.diffusion.tokenizer import ClipTokenizer, find_tokenizer
 from nodes.diffusion.unet_network import UNetNetwork, perturbable
 from nodes.diffusion.vae import VaeCodec
-from nodes.diffusion.weights import expected_bytes, load, patched, placed
+from nodes.diffusion.weights import build, expected_bytes, load, patched, placed
 from nodes.values import Clip, FileRef, Model, Patch, Vae
 
 CPU_SHARE, GPU_SHARE = 0.5, 0.85
@@ -106,6 +107,7 @@ class ModelStore:
             idle_s=settings.weights_idle_s,
             tokenizer_folders=files.base("tokenizers"),
             embedding=embedding,
+            patcher=LoraPatcher(lambda file: files.resolve(file.kind, file.name)),
         )
 
     def checkpoint(self, file: FileRef) -> Checkpoint:
@@ -114,6 +116,21 @@ class ModelStore:
             file, lambda: Made(value=open_checkpoint(self.resolve(file)), bytes=1)
         ) as opened:
             return opened
+
+    def outline(self, file: FileRef, part: Part) -> Mapping[str, tuple[int, ...]]:
+        """The shapes of a part's tensors by name, as the network has them; no weights are read."""
+
+        def make() -> Made[Mapping[str, tuple[int, ...]]]:
+            state = build(part).state_dict()
+            return Made(value={name: tuple(tensor.shape) for name, tensor in state.items()}, bytes=1)
+
+        with self._opened.lease((file, "outline", part.name), make) as shapes:
+            return shapes
+
+    def text_parts(self, clip: Clip) -> list[tuple[FileRef, Part]]:
+        """The parts that a text encoder is made of, each with its file and under its tower's name."""
+        _, towers = self._towers(clip)
+        return [(file, part.configured(name=tower.part, config=part.config)) for tower, file, part in towers]
 
     @contextmanager
     def network(self, model: Model) -> Iterator[Network]:

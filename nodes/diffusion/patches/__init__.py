@@ -1,0 +1,1 @@
+"""What changes weights when a model is used: adapters (LoRA and its kin) as pure functions of weights."""

@@ -1,0 +1,177 @@
+"""Adapter files: which weights they speak of, in whatever way they name them.
+
+kohya (`lora_unet_…lora_down.weight`), PEFT and diffusers (`unet.….lora_A.weight`,
+`…processor.to_q_lora.down.weight`), plain model names (`diffusion_model.….lora_up.weight`), LyCORIS (`hada_*`,
+`lokr_*`), full differences (`diff`, `diff_b`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from safetensors import safe_open
+
+from graphcore.errors import ModelFileError
+from nodes.diffusion.patches.adapter import Adapter, AdapterKind
+from nodes.diffusion.safetensors_header import Header, read_header
+
+_ROLES: Final[Mapping[str, tuple[AdapterKind, str]]] = {
+    "lora_down.weight": ("lora", "down"),
+    "lora_up.weight": ("lora", "up"),
+    "lora_mid.weight": ("lora", "mid"),
+    "lora_A.weight": ("lora", "down"),
+    "lora_B.weight": ("lora", "up"),
+    "lora_A.default.weight": ("lora", "down"),
+    "lora_B.default.weight": ("lora", "up"),
+    "lora.down.weight": ("lora", "down"),
+    "lora.up.weight": ("lora", "up"),
+    "lora_linear_layer.down.weight": ("lora", "down"),
+    "lora_linear_layer.up.weight": ("lora", "up"),
+    "hada_w1_a": ("loha", "w1_a"),
+    "hada_w1_b": ("loha", "w1_b"),
+    "hada_w2_a": ("loha", "w2_a"),
+    "hada_w2_b": ("loha", "w2_b"),
+    "hada_t1": ("loha", "t1"),
+    "hada_t2": ("loha", "t2"),
+    "lokr_w1": ("lokr", "w1"),
+    "lokr_w1_a": ("lokr", "w1_a"),
+    "lokr_w1_b": ("lokr", "w1_b"),
+    "lokr_w2": ("lokr", "w2"),
+    "lokr_w2_a": ("lokr", "w2_a"),
+    "lokr_w2_b": ("lokr", "w2_b"),
+    "lokr_t2": ("lokr", "t2"),
+    "diff": ("diff", "diff"),
+    "w_norm": ("diff", "diff"),
+    "diff_b": ("bias", "diff"),
+    "b_norm": ("bias", "diff"),
+}
+_SHARED: Final = {
+    "alpha": "alpha",
+    "dora_scale": "dora_scale",
+    "lora_magnitude_vector": "dora_scale",
+    "lora_magnitude_vector.weight": "dora_scale",
+    "lora_magnitude_vector.default.weight": "dora_scale",
+}
+_PROCESSOR: Final = re.compile(r"(?:\.processor)?\.(to_q|to_k|to_v|to_out)_lora\.(down|up)\.weight\Z")
+_NEEDED: Final[Mapping[AdapterKind, tuple[tuple[str, ...], ...]]] = {
+    "lora": (("up", "down"),),
+    "loha": (("w1_a", "w1_b", "w2_a", "w2_b"),),
+    "lokr": (("w1", "w2"), ("w1_a", "w1_b", "w2"), ("w1", "w2_a", "w2_b"), ("w1_a", "w1_b", "w2_a", "w2_b")),
+    "diff": (("diff",),),
+    "bias": (("diff",),),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterEntry:
+    """One adapter in a file: the module it speaks of, by the file's name, its kind, its tensors' names by role."""
+
+    module: str
+    kind: AdapterKind
+    names: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AdapterFile:
+    """An adapter file, read up to its header. `unknown` names the tensors that are no part of any adapter."""
+
+    header: Header
+    entries: tuple[AdapterEntry, ...]
+    unknown: tuple[str, ...]
+    scales: Mapping[str, float]
+
+    @property
+    def path(self) -> Path:
+        return self.header.path
+
+    def load(self, entries: Iterable[AdapterEntry]) -> list[Adapter]:
+        """The tensors of some of the adapters, mapped from the file."""
+        with safe_open(self.path, framework="pt") as file:
+            return [
+                Adapter(
+                    kind=entry.kind,
+                    tensors={role: file.get_tensor(name) for role, name in entry.names.items()},
+                    scale=self.scales.get(entry.module, 1.0),
+                )
+                for entry in entries
+            ]
+
+
+def open_adapters(path: Path) -> AdapterFile:
+    """Read an adapter file's header; raises ModelFileError if it holds no adapter."""
+    header = read_header(path)
+    parts: dict[tuple[str, AdapterKind], dict[str, str]] = {}
+    shared: dict[str, dict[str, str]] = {}
+    unknown: list[str] = []
+    for name in header.tensors:
+        found = _split(name)
+        if found is None:
+            unknown.append(name)
+            continue
+        module, kind, role = found
+        if kind is None:
+            shared.setdefault(module, {})[role] = name
+        else:
+            parts.setdefault((module, kind), {})[role] = name
+    entries = []
+    for (module, kind), names in parts.items():
+        if not any(set(needed) <= set(names) for needed in _NEEDED[kind]):
+            unknown.extend(names.values())
+            continue
+        extra = shared.get(module, {}) if kind != "bias" else {}
+        entries.append(AdapterEntry(module=module, kind=kind, names={**names, **extra}))
+    if not entries:
+        raise ModelFileError(
+            f"{path.name} holds no LoRA or other adapter; choose an adapter file.",
+            code="not-an-adapter",
+            location=path.name,
+        )
+    return AdapterFile(
+        header=header, entries=tuple(entries), unknown=tuple(unknown), scales=_scales(header, entries)
+    )
+
+
+def _split(name: str) -> tuple[str, AdapterKind | None, str] | None:
+    """A tensor's name as module, kind of adapter (None for what all kinds share) and role."""
+    processor = _PROCESSOR.search(name)
+    if processor is not None:
+        layer = "to_out.0" if processor.group(1) == "to_out" else processor.group(1)
+        return f"{name[: processor.start()]}.{layer}", "lora", processor.group(2)
+    for suffix, (kind, role) in _ROLES.items():
+        if name.endswith(f".{suffix}"):
+            return name[: -len(suffix) - 1], kind, role
+    for suffix, role in _SHARED.items():
+        if name.endswith(f".{suffix}"):
+            return name[: -len(suffix) - 1], None, role
+    return None
+
+
+def _scales(header: Header, entries: Iterable[AdapterEntry]) -> dict[str, float]:
+    """Scales that PEFT keeps in the header: lora_alpha over r, by module."""
+    text = header.metadata.get("lora_adapter_metadata")
+    if text is None:
+        return {}
+    try:
+        said = json.loads(text)
+    except ValueError:
+        return {}
+    if not isinstance(said, dict):
+        return {}
+    scales: dict[str, float] = {}
+    for entry in entries:
+        component, _, module = entry.module.partition(".")
+        prefix = f"{component}." if any(key.startswith(f"{component}.") for key in said) else ""
+        alpha, rank = said.get(f"{prefix}lora_alpha"), said.get(f"{prefix}r")
+        alphas, ranks = said.get(f"{prefix}alpha_pattern"), said.get(f"{prefix}rank_pattern")
+        if isinstance(alphas, dict):
+            alpha = alphas.get(module, alpha)
+        if isinstance(ranks, dict):
+            rank = ranks.get(module, rank)
+        if isinstance(alpha, (int, float)) and isinstance(rank, (int, float)) and rank:
+            scales[entry.module] = alpha / rank
+    return scales
