@@ -27,6 +27,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "convert": "graphcore.cli.convert:convert",
     "schema": "graphcore.cli.schema:schema",
     "stubs": "graphcore.cli.stubs:stubs",
+    "serve": "graphcore.cli.serve:serve",
 }
 TRACEBACK_VARIABLE: Final = "GRAPHCORE_TRACEBACK"
 

@@ -1,0 +1,1 @@
+"""Small node packs for tests."""
