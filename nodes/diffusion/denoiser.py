@@ -46,8 +46,7 @@ class Denoiser:
     _joined: dict[tuple[int, ...], dict[str, Tensor]] = field(default_factory=dict)
 
     def __call__(self, x: Tensor, sigma: Tensor, step: int) -> DenoisedPair:
-        """x (batch, channels, height, width) at sigma (0-d): the guided prediction, and the unconditional
-        one.
+        """The guided prediction for x (batch, channels, height, width) at sigma (0-d), and the unconditional one.
 
         Where no unconditional prediction is made, the guided one stands for it.
         """

@@ -36,10 +36,9 @@ UNSAFE = Branch("unsafe")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Predictions:
-    """All that guidance may look at: x and the predictions of x0 (batch, channels, height, width), and where
-    it is.
+    """All that guidance may look at.
 
-    `share` is how much of the schedule's range of timesteps is done (0 at pure noise, 1 at the end).
+    `x` and the predictions of x0, by branch, are (batch, channels, height, width); `sigma` is 0-d. `share` is how much of the schedule's range of timesteps is done (0 at pure noise, 1 at the end).
     """
 
     x: Tensor
@@ -197,8 +196,7 @@ class DualCfg(Guidance):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PerpNeg(Guidance):
-    """Only that part of the negative acts which is perpendicular to the positive (Armandpour et al. 2023, eq.
-    6).
+    """Of the negative, only what is perpendicular to the positive acts (Armandpour et al. 2023, eq. 6).
 
     Needs the conditioning "empty" beside the two. Each sample is projected by itself.
     """

@@ -90,8 +90,7 @@ def linear_betas(*, timesteps: int = 1000, start: float = 0.00085, end: float = 
 
 
 def zero_terminal_snr(alphas_cumprod: Tensor) -> Tensor:
-    """Shift and scale sqrt(alphas_cumprod) so that the last step holds no signal (Lin et al. 2023, algorithm
-    1).
+    """Shift and scale sqrt(alphas_cumprod): no signal in the last step (Lin et al. 2023, algorithm 1).
 
     The last value is not 0 but 4.9e-8 (sigma 4518), which keeps sigmas finite.
     """
@@ -264,9 +263,7 @@ class LatentConsistency(_Diffusion):
 
 
 def shifted(time: Tensor, shift: float) -> Tensor:
-    """Time of a flow moved towards noise for large pictures: s t / (1 + (s - 1) t) (Esser et al. 2024, eq.
-    23).
-    """
+    """Time of a flow moved towards noise: s t / (1 + (s - 1) t) (Esser et al. 2024, eq. 23)."""
     return time if shift == 1 else shift * time / (1 + (shift - 1) * time)
 
 

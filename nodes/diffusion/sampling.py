@@ -63,9 +63,7 @@ class SamplingRequest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sampled:
-    """The latents at the end of a run, and the network's last word on the clean ones; both unscaled, on the
-    CPU.
-    """
+    """The latents at the end of a run, and the last prediction of the clean ones; unscaled, on the CPU."""
 
     samples: Tensor
     denoised: Tensor
@@ -171,9 +169,7 @@ class _Run:
         return self._spec.function(x, self._sigmas, run, **self._options)
 
     def _denoise(self, x: Tensor, sigma: Tensor, step: int) -> DenoisedPair:
-        """The denoiser, kept to the part that may change: elsewhere x is the latent with its noise, x0 the
-        latent.
-        """
+        """The denoiser, where the mask lets it; elsewhere x is the latent with noise, and x0 the latent."""
         if self._mask is None:
             return self._denoiser(x, sigma, step)
         kept = self._parameterization.add_noise(self._latent, self._kept_noise, sigma)

@@ -94,9 +94,7 @@ def simple(model: Parameterization, steps: int) -> Tensor:
 
 
 def ddim_uniform(model: Parameterization, steps: int) -> Tensor:
-    """Every (timesteps // steps)-th sigma from the second, as DDIM's code; may give a step more than asked
-    for.
-    """
+    """Every (timesteps // steps)-th sigma from the second, as DDIM's code; it may give a step more."""
     table = model.sigmas
     at_zero = math.isclose(float(table[1]), 0, abs_tol=_NEAR_ZERO)
     stride = max(len(table) // (steps + at_zero), 1)
@@ -105,9 +103,7 @@ def ddim_uniform(model: Parameterization, steps: int) -> Tensor:
 
 
 def beta(model: Parameterization, steps: int, *, alpha: float = 0.6, beta: float = 0.6) -> Tensor:
-    """Quantiles of a beta distribution over timesteps (Lee et al. 2024, arXiv 2407.12173); repeats are left
-    out.
-    """
+    """Quantiles of a beta distribution over timesteps, without repeats (Lee et al. 2024, arXiv 2407.12173)."""
     shares = 1 - np.linspace(0, 1, steps, endpoint=False)
     picked = np.rint(scipy.stats.beta.ppf(shares, alpha, beta) * (len(model.sigmas) - 1))
     return _ended(model.sigmas[list(dict.fromkeys(int(index) for index in picked))])
@@ -131,9 +127,7 @@ def linear_quadratic(
 
 
 def sd_turbo(model: Parameterization, steps: int, *, denoise: float = 1.0) -> Tensor:
-    """The ten timesteps 999, 899, ... that turbo models were trained on (Sauer et al. 2023), from `denoise`
-    down.
-    """
+    """The ten timesteps 999, 899, ... of turbo models (Sauer et al. 2023), from `denoise` down."""
     first = 10 - int(10 * denoise)
     timesteps = torch.arange(999, 0, -100)[first : first + steps]
     return _ended(model.sigma(timesteps))
