@@ -92,6 +92,13 @@ _LINK: Final[dict[str, JSON]] = {
     "additionalProperties": False,
     "properties": {"node": {"type": "string"}, "output": {"type": "string"}},
 }
+_LITERAL: Final[dict[str, JSON]] = {
+    "type": "object",
+    "description": "A plain value, written out so that it cannot be taken for a link.",
+    "required": ["value"],
+    "additionalProperties": False,
+    "properties": {"value": True},
+}
 _TARGET: Final[dict[str, JSON]] = {
     "type": "object",
     "required": ["node", "input"],

@@ -19,11 +19,15 @@ _SHOW_CURSOR = "\x1b[?25h"
 def cancelling_on_interrupt(handle: RunHandle) -> Iterator[None]:
     """While this lasts, SIGINT and SIGTERM cancel the run; a second one ends the process at once, with code 130."""
 
+    asked = False
+
     def interrupt(number: int, frame: FrameType | None) -> None:
-        if handle.token.cancelled:
+        nonlocal asked
+        if asked:
             if sys.stderr.isatty():
                 os.write(2, _SHOW_CURSOR.encode())
             os._exit(CANCELLED)
+        asked = True
         os.write(2, b"\ncancelling; once more to stop at once\n")
         handle.cancel(
             "interrupted from the keyboard" if number == signal.SIGINT else "the process was asked to end"

@@ -58,6 +58,7 @@ class Reporting:
     "--output-dir",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("output"),
+    help="Folder that results are written into.",
     show_default=True,
 )
 @folder_options

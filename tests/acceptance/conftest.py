@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.command_outcome import Outcome, write_json
 from tests.installed_pack import install_pack
 
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a command ended, and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """Standard output as one JSON document."""
-        return json.loads(self.out)
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Shell:
@@ -37,19 +23,20 @@ class Shell:
         self.folder = folder
         self.environment: Mapping[str, str] = {
             **os.environ,
-            "PYTHONPATH": str(packs),
+            "PYTHONPATH": os.pathsep.join([str(packs), str(ROOT)]),
             "PYTHONIOENCODING": "utf-8",
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
         }
+        self._started: list[subprocess.Popen[str]] = []
 
-    def run(self, *arguments: str | Path, stdin: bytes | None = None) -> Outcome:
+    def run(self, *arguments: str | Path, stdin: bytes = b"") -> Outcome:
         """Run a command to its end."""
         done = subprocess.run(
             self._command(arguments),
             cwd=self.folder,
             env=self.environment,
-            input=stdin if stdin is not None else b"",
+            input=stdin,
             capture_output=True,
             timeout=240,
             check=False,
@@ -57,8 +44,8 @@ class Shell:
         return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        """Start a command."""
-        return subprocess.Popen(
+        """Start a command; it is ended with the test."""
+        process = subprocess.Popen(
             self._command(arguments),
             cwd=self.folder,
             env=self.environment,
@@ -67,18 +54,27 @@ class Shell:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._started.append(process)
+        return process
 
     def write(self, name: str, document: object) -> Path:
         """Write a JSON file into the folder."""
-        path = self.folder / name
-        path.write_text(json.dumps(document), encoding="utf-8")
-        return path
+        return write_json(self.folder / name, document)
+
+    def close(self) -> None:
+        """End what was started."""
+        for process in self._started:
+            process.kill()
+            with process:
+                pass
 
     def _command(self, arguments: tuple[str | Path, ...]) -> list[str]:
         return [sys.executable, "-m", "graphcore", *map(str, arguments)]
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
+def shell(tmp_path: Path) -> Iterator[Shell]:
     """A shell in an empty folder."""
-    return Shell(tmp_path, install_pack(tmp_path / "packs", "tasks", "tests.packs.tasks:register"))
+    made = Shell(tmp_path, install_pack(tmp_path / "packs", "tasks", "tests.packs.tasks:register"))
+    yield made
+    made.close()
