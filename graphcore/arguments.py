@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from graphcore.checked import CheckedLink, CheckedNode
 from graphcore.errors import InputError
+from graphcore.jsontext import shown
 from graphcore.lists import Blocked, Constant, Each, Lazy, RawLink
 from graphcore.spec import InputSpec, NodeSpec
-from graphcore.workflow import Dialect, Link
+from graphcore.workflow import Dialect
 
 
 @dataclass(slots=True, eq=False)
@@ -26,16 +27,14 @@ class Call:
     count: int = 1
     blocked: Blocked | None = None
 
-    def each(self) -> list[dict[str, Any]]:
+    def each(self) -> Iterator[dict[str, Any]]:
         """The inputs of each call."""
-        calls = []
         for place in range(self.count):
             inputs = dict(self.inputs)
             for name in self.mapped:
                 items = inputs[name].items
                 inputs[name] = items[min(place, len(items) - 1)]
-            calls.append(inputs)
-        return calls
+            yield inputs
 
 
 Outputs = Sequence[tuple[object, ...] | None]
@@ -45,57 +44,57 @@ def gather_inputs(
     node: CheckedNode,
     outputs: Outputs,
     dialect: Dialect,
-    lazy: Callable[[CheckedLink], Lazy[Any]],
-    node_id: Callable[[int], str],
+    defer: Callable[[CheckedLink], Lazy[Any] | RawLink[Any]],
 ) -> Call:
     """Put the inputs of a node together; its sources (but for deferred ones) have their outputs.
 
     Raises InputError if a value does not fit, or lists that are walked together differ in length.
     """
-    inputs = dict(node.arguments)
+    arguments = node.arguments
+    inputs: dict[str, Any] = arguments.copy()
     call = Call(inputs)
-    special = False
+    special = node.constants
     for link in node.links:
         if link.deferred:
-            _defer(node, link, inputs, lazy, node_id)
+            inputs[link.input] = defer(link)
             continue
         held = outputs[link.source]
         assert held is not None
         value = held[link.output]
-        if value.__class__ is Each or value.__class__ is Blocked:
+        kind = value.__class__
+        if kind is Each or kind is Blocked:
             special = True
+            value = _guarded_items(link, value)
         elif link.guard is not None:
             value = guarded(link.guard, value)
         if link.position < 0:
             inputs[link.input] = value
         else:
-            if inputs[link.input] is node.arguments[link.input]:
-                inputs[link.input] = list(node.arguments[link.input])  # type: ignore[call-overload]
+            if inputs[link.input] is arguments[link.input]:
+                inputs[link.input] = [*arguments[link.input]]  # type: ignore[misc]
             inputs[link.input][link.position] = value
-    for name, value in node.arguments.items():
-        if value.__class__ is Constant:
-            inputs[name] = value.value  # type: ignore[attr-defined]
-            special = True
-    _wrap_deferred_literals(node.spec, inputs)
-    _finish_gathers(node.spec, inputs)
+    if node.constants:
+        _unwrap_constants(inputs)
+    if node.spec.deferred_inputs:
+        _wrap_deferred_literals(node.spec, inputs)
+    if node.spec.gathering_inputs:
+        _finish_gathers(node.spec, inputs)
     if special:
         _settle_lists(node.spec, call, dialect)
     return call
 
 
-def _defer(
-    node: CheckedNode,
-    link: CheckedLink,
-    inputs: dict[str, Any],
-    lazy: Callable[[CheckedLink], Lazy[Any]],
-    node_id: Callable[[int], str],
-) -> None:
-    declared = node.spec.input(link.input)
-    assert declared is not None
-    if declared.raw_link:
-        inputs[link.input] = RawLink(Link(node_id(link.source), link.output))
-    else:
-        inputs[link.input] = lazy(link)
+def _guarded_items(link: CheckedLink, value: Any) -> Any:
+    guard = link.guard
+    if guard is None or value.__class__ is Blocked:
+        return value
+    return Each(item if item.__class__ is Blocked else guarded(guard, item) for item in value.items)
+
+
+def _unwrap_constants(inputs: dict[str, Any]) -> None:
+    for name, value in inputs.items():
+        if value.__class__ is Constant:
+            inputs[name] = value.value
 
 
 def _wrap_deferred_literals(spec: NodeSpec, inputs: dict[str, Any]) -> None:
@@ -159,10 +158,12 @@ def guarded(declared: InputSpec, value: Any) -> Any:
             location=declared.name,
         )
     wanted = declared.type.python
-    if wanted is None or isinstance(value, wanted):
-        return value
     if wanted is float and type(value) is int:
-        return float(value)
+        value = float(value)
+    if wanted is None or isinstance(value, wanted):
+        if declared.range is not None:
+            _check_range(declared, value)
+        return value
     raise InputError(
         f"'{declared.name}' takes {declared.type}, and the link brought a {type(value).__name__}.",
         code="wrong-type",
@@ -170,22 +171,40 @@ def guarded(declared: InputSpec, value: Any) -> Any:
     )
 
 
+def _check_range(declared: InputSpec, value: Any) -> None:
+    bounds = declared.range
+    assert bounds is not None
+    below = bounds.minimum is not None and value < bounds.minimum
+    if below or (bounds.maximum is not None and value > bounds.maximum):
+        raise InputError(
+            f"'{declared.name}' is {value}, and its {'minimum' if below else 'maximum'} is "
+            f"{bounds.minimum if below else bounds.maximum}; change what feeds it.",
+            code="value-too-small" if below else "value-too-large",
+            location=declared.name,
+        )
+
+
 def shorten(inputs: Mapping[str, object]) -> dict[str, str]:
-    """Inputs in short, for error messages and logs."""
+    """Inputs in short, for error messages and logs; never fails, whatever they are."""
     return {name: _short(value) for name, value in inputs.items()}
 
 
 def _short(value: object) -> str:
+    try:
+        return _described(value)
+    except Exception:
+        return type(value).__name__
+
+
+def _described(value: object) -> str:
     shape = getattr(value, "shape", None)
     if shape is not None:
         return f"{type(value).__name__}{tuple(shape)}"
     if isinstance(value, (str, int, float, bool, type(None))):
-        text = repr(value)
-        return text if len(text) <= 80 else f"{text[:77]}..."
+        return shown(value)
     if isinstance(value, (list, tuple, Each)):
         return f"{type(value).__name__} of {len(value)}"
-    fields = getattr(type(value), "__dataclass_fields__", None)
-    for name in fields or ():
+    for name in getattr(type(value), "__dataclass_fields__", ()):
         inner = getattr(getattr(value, name), "shape", None)
         if inner is not None:
             return f"{type(value).__name__}({name}={tuple(inner)})"

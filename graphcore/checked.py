@@ -16,7 +16,7 @@ class CheckedLink:
 
     `source` is the index of the feeding node (a negative one, -1 - n, is node n outside an expansion), `output` the
     index of its output. `position` is the place in the list of an input that gathers, or -1. `deferred` links
-    (lazy and raw ones) are not computed before the node runs. `guard` is the input whose type or choices the value
+    (lazy and raw ones) are not computed before the node runs; of `raw` ones the node gets the link itself. `guard` is the input whose type or choices the value
     must still be checked against when it is there, or None.
     """
 
@@ -25,6 +25,7 @@ class CheckedLink:
     output: int
     position: int
     deferred: bool
+    raw: bool
     guard: InputSpec | None = None
 
 
@@ -33,7 +34,8 @@ class CheckedNode:
     """A node whose inputs are known to be right.
 
     `arguments` holds the plain values of all inputs, defaults included (a list with holes where links feed a list).
-    `late` is true when its key depends on values that only a run can tell.
+    `late` is true when its key depends on values that only a run can tell, `constants` when run-time values stand among
+    the arguments.
     """
 
     id: str
@@ -41,6 +43,7 @@ class CheckedNode:
     arguments: dict[str, object]
     links: list[CheckedLink]
     late: bool = False
+    constants: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +58,12 @@ class OutputPlace:
 class CheckedGraph:
     """All nodes, each after those that feed it, and where the results are.
 
-    `targets` are the nodes that a run is for, `outputs` the declared outputs.
+    `targets` are the nodes that a run is for, `outputs` the declared outputs. The first `needed` nodes are those that the
+    targets depend on.
     """
 
     nodes: list[CheckedNode]
+    needed: int
     index: dict[str, int]
     targets: tuple[int, ...]
     outputs: Mapping[str, OutputPlace]

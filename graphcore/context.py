@@ -93,6 +93,12 @@ class CancelToken:
                 return
         callback()
 
+    def forget(self, callback: Callable[[], None]) -> None:
+        """Do not call `callback` any more."""
+        with self._lock:
+            if callback in self._callbacks:
+                self._callbacks.remove(callback)
+
     def check(self) -> None:
         """Raise Cancelled if the run was cancelled."""
         if self.reason is not None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import uuid
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
+from weakref import WeakSet
 
 from graphcore.cache.entry import Cache
 from graphcore.cache.memory import MemoryCache
@@ -16,7 +18,7 @@ from graphcore.cache.tiers import TieredCache, open_store
 from graphcore.checked import CheckedGraph
 from graphcore.context import CancelToken, Services
 from graphcore.errors import GraphcoreError, Problem
-from graphcore.events import Event, Listener
+from graphcore.events import Event, Listener, RunFinished
 from graphcore.executor import Run, RunHouse, RunOptions
 from graphcore.files import Files
 from graphcore.flights import Flights
@@ -29,6 +31,9 @@ from graphcore.results import RunResult
 from graphcore.settings import Settings
 from graphcore.validation import check_workflow, validate
 from graphcore.workflow import Workflow
+
+_LOG: Final = logging.getLogger("graphcore")
+_CLOSING_S: Final = 10.0
 
 Source = Workflow | Mapping[str, object] | bytes | str | Path
 
@@ -57,10 +62,16 @@ class RunHandle:
     async def wait(self) -> RunResult:
         """Wait for the end, in any event loop."""
         assert self._future is not None
-        return await asyncio.wrap_future(self._future)
+        return await asyncio.shield(asyncio.wrap_future(self._future))
+
+    def wait_briefly(self, seconds: float = _CLOSING_S) -> None:
+        """Wait for the end, but not for ever; says nothing about how it came."""
+        if self._future is not None:
+            wait([self._future], timeout=seconds)
 
     @property
     def done(self) -> bool:
+        """True once the result is there."""
         return self._future is not None and self._future.done()
 
     def events(self, start: int = 0) -> Iterator[Event]:
@@ -76,7 +87,10 @@ class RunHandle:
                         self._changed.wait(0.5)
                     self._waiting -= 1
                 continue
-            yield self._events[place]
+            event = self._events[place]
+            yield event
+            if isinstance(event, RunFinished):
+                return
             place += 1
 
     def _hear(self, event: Event) -> None:
@@ -85,7 +99,14 @@ class RunHandle:
             with self._changed:
                 self._changed.notify_all()
         if self._listener is not None:
-            self._listener(event)
+            self._tell(self._listener, event)
+
+    def _tell(self, listener: Listener, event: Event) -> None:
+        try:
+            listener(event)
+        except Exception:
+            self._listener = None
+            _LOG.exception("A listener of run %s failed and is told no more.", self.run_id)
 
 
 class Engine:
@@ -112,6 +133,7 @@ class Engine:
         self._lane = Lane("graphcore-lane")
         self._pool = ThreadPoolExecutor(self.settings.threads, thread_name_prefix="graphcore-pool")
         self._flights = Flights()
+        self._handles: WeakSet[RunHandle] = WeakSet()
 
     def __enter__(self) -> Self:
         return self
@@ -120,7 +142,11 @@ class Engine:
         self.close()
 
     def close(self) -> None:
-        """Stop the lane and close the services."""
+        """Cancel what is running, stop the lane and close the services."""
+        for handle in list(self._handles):
+            handle.cancel("the engine was closed")
+        for handle in list(self._handles):
+            handle.wait_briefly()
         self._lane.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self.services.close()
@@ -198,6 +224,7 @@ class Engine:
             options=options or RunOptions(),
         )
         handle._future = self._lane.submit(run.execute())
+        self._handles.add(handle)
         return handle
 
     def run(

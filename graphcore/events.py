@@ -19,9 +19,12 @@ class RunState(Enum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Event:
-    """Base of all events: `number` counts from 0 within a run, `time` is seconds since the epoch."""
+    """Base of all events: `number` counts from 0 within a run, `time` is seconds since the epoch.
+
+    Events are not to be changed. They are not frozen, as two are made for each node, and frozen ones cost thrice as much.
+    """
 
     kind: ClassVar[str] = "event"
     number: int
@@ -32,7 +35,7 @@ class Event:
         return {"event": self.kind, **{name: _plain(getattr(self, name)) for name in _names(type(self))}}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunStarted(Event):
     """The run has begun; `nodes` are those it may have to run."""
 
@@ -41,7 +44,7 @@ class RunStarted(Event):
     nodes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NodesCached(Event):
     """These nodes' results are there already; `used` are those that the run takes from the cache."""
 
@@ -50,7 +53,7 @@ class NodesCached(Event):
     used: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NodeStarted(Event):
     """A node has begun."""
 
@@ -59,7 +62,7 @@ class NodeStarted(Event):
     type: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NodeProgress(Event):
     """A node has done `done` of `total` steps; `preview` is a picture of what it makes, where previews are on."""
 
@@ -70,7 +73,7 @@ class NodeProgress(Event):
     preview: Preview | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NodeExpanded(Event):
     """A node has put a sub-graph in its place."""
 
@@ -79,7 +82,7 @@ class NodeExpanded(Event):
     nodes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NodeFinished(Event):
     """A node is done; `shown` is what it shows to people (saved pictures, text). `cached` if nothing was run."""
 
@@ -90,7 +93,7 @@ class NodeFinished(Event):
     cached: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NodeFailed(Event):
     """A node failed; `error` is the error's JSON form, `traceback` is for logs."""
 
@@ -101,7 +104,7 @@ class NodeFailed(Event):
     traceback: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NodeSkipped(Event):
     """A node was not run: something before it failed, or its input was blocked."""
 
@@ -110,7 +113,7 @@ class NodeSkipped(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunFinished(Event):
     """The run has ended; the last event of each run."""
 
@@ -128,12 +131,14 @@ def _names(kind: type[Event]) -> tuple[str, ...]:
 
 
 def _plain(value: object) -> object:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Preview):
         return {"media_type": value.media_type, "width": value.width, "height": value.height}
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):
-        return dict(value)
-    return value
+        return {str(name): _plain(item) for name, item in value.items()}
+    return str(value)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from graphcore.checked import OutputPlace
+from graphcore.checked import CheckedGraph, OutputPlace
 from graphcore.errors import InputError, ValidationError
 from graphcore.keys import Key, encode
 from graphcore.links import OuterNode
@@ -58,19 +58,18 @@ def grow(run: Run, index: int, expand: Expand, key: Key) -> Expansion:
             f"{parent.spec.name} expanded into a graph that is not valid: {error.message}", code="bad-expansion"
         ) from error
     offset = len(run.nodes)
-    ids = []
-    for node in graph.nodes:
+    places = tuple(_place(run, output.name, expand, offset, graph) for output in parent.spec.outputs)
+    for place, node in enumerate(graph.nodes):
         for link in node.links:
             link.source = link.source + offset if link.source >= 0 else -1 - link.source
+            if (link.source < offset and run.keys.keys[link.source] is None) or (link.source >= offset and graph.nodes[link.source - offset].late):
+                node.late = True
         node.id = f"{parent.id}:{node.id}"
-        run.ids[node.id] = offset + len(ids)
-        ids.append(node.id)
-        run.nodes.append(node)
-    places = tuple(
-        _place(run, parent.id, output.name, expand, offset, graph.index) for output in parent.spec.outputs
-    )
+        run.ids[node.id] = offset + place
+    run.nodes.extend(graph.nodes)
+    ids = tuple([node.id for node in graph.nodes])
     targets = tuple(offset + target for target in graph.targets if graph.nodes[target].spec.output)
-    return Expansion(tuple(ids), places, targets)
+    return Expansion(ids, places, targets)
 
 
 def _outer_ids(run: Run, expand: Expand) -> dict[str, int]:
@@ -107,9 +106,7 @@ def _keyed_value(value: Constant, key: Key, node_id: str, name: str) -> object:
     return Constant(value.value, hashlib.sha256(inner).digest())
 
 
-def _place(
-    run: Run, parent: str, name: str, expand: Expand, offset: int, index: Mapping[str, int]
-) -> OutputPlace | Constant:
+def _place(run: Run, name: str, expand: Expand, offset: int, graph: CheckedGraph) -> OutputPlace | Constant:
     if name not in expand.outputs:
         raise InputError(f"The expansion gives no output '{name}'; name a link or a value for it.", code="bad-expansion")
     value = expand.outputs[name]
@@ -117,12 +114,16 @@ def _place(
         return value
     if not isinstance(value, Link):
         return Constant(value)
-    place = offset + index[value.node] if value.node in index else run.ids.get(value.node)
-    if place is None:
+    inside = graph.index.get(value.node)
+    outside = run.ids.get(value.node)
+    if inside is not None:
+        place, spec = offset + inside, graph.nodes[inside].spec
+    elif outside is not None:
+        place, spec = outside, run.nodes[outside].spec
+    else:
         raise InputError(
             f"The expansion's output '{name}' is linked to '{value.node}', which does not exist.", code="bad-expansion"
         )
-    spec = run.nodes[place].spec
     output = value.output if isinstance(value.output, int) else spec.output_index.get(value.output, -1)
     if not 0 <= output < len(spec.outputs):
         raise InputError(

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
 from graphcore.digests import DigestMemory, FileStamp
 from graphcore.errors import ModelFileError, ResourceError
+from graphcore.nearest import nearest_name
 from graphcore.settings import Settings
 
 MODEL_KINDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -50,6 +51,7 @@ IMAGE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif
 VIDEO_SUFFIXES: Final = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 _WHOLE_DIGEST_BYTES: Final = 64 * 2**20
 _SAMPLE_BYTES: Final = 2**20
+_SETTLED_NS: Final = 50_000_000
 _MARKERS: Final = ("model_index.json", "config.json")
 
 
@@ -122,6 +124,7 @@ class Files:
         if known is not None and all(_mtime(path) == seen for path, seen in known[0]):
             return known[1]
         stamps: list[tuple[str, int]] = [(key, _mtime(key))]
+        visited = {os.path.realpath(folder)}
         names: list[str] = []
         for root, dirs, files in os.walk(folder, followlinks=True):
             relative = os.path.relpath(root, folder).replace(os.sep, "/")
@@ -130,14 +133,14 @@ class Files:
                 names.append(prefix)
                 dirs.clear()
                 continue
-            dirs[:] = sorted(name for name in dirs if not name.startswith("."))
+            dirs[:] = _unvisited(root, dirs, visited)
             stamps.extend((os.path.join(root, name), _mtime(os.path.join(root, name))) for name in dirs)
             names.extend(prefix + name for name in files if not name.startswith("."))
-            if prefix.count("/") > 16:
-                dirs.clear()
         listing = (tuple(stamps), tuple(names))
-        with self._lock:
-            self._listings[key] = listing
+        newest = max(stamp for _, stamp in stamps)
+        if time.time_ns() - newest > _SETTLED_NS:
+            with self._lock:
+                self._listings[key] = listing
         return listing[1]
 
     def find(self, kind: str, name: str) -> Path | None:
@@ -147,9 +150,10 @@ class Files:
             return None
         for folder in self.base(kind):
             path = folder.joinpath(*parts)
-            if path.exists():
-                if kind in ("input", "output", "temp") and not _inside(path, folder):
-                    continue
+            if kind in ("input", "output", "temp"):
+                if os.path.isfile(path) and _inside(path, folder):
+                    return path
+            elif os.path.isfile(path) or any(os.path.isfile(path / marker) for marker in _MARKERS):
                 return path
         return None
 
@@ -160,9 +164,11 @@ class Files:
         """
         path = self.find(kind, name)
         if path is None:
-            near = get_close_matches(name, self.names(kind), n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else f"; put it into a '{kind}' folder."
-            raise ResourceError(f"There is no file '{name}' among the {kind}{hint}", code="file-not-found", location=name)
+            near = nearest_name(name, self.names(kind))
+            hint = f"; did you mean '{near}'?" if near else f"; put it into a '{kind}' folder."
+            raise ResourceError(
+                f"There is no file '{name[:80]}' among the {kind}{hint}", code="file-not-found", location=name[:80]
+            )
         if path.suffix.lower() in PICKLE_SUFFIXES and kind in MODEL_KINDS:
             raise pickle_refusal(name)
         return path
@@ -194,7 +200,9 @@ class Files:
         try:
             status = path.stat()
         except OSError as error:
-            raise ResourceError(f"The file '{path.name}' cannot be read: {error.strerror}.", location=path.name) from error
+            raise ResourceError(
+                f"The file '{path.name}' cannot be read: {error.strerror}.", location=path.name
+            ) from error
         full = whole or status.st_size <= _WHOLE_DIGEST_BYTES
         stamp = FileStamp(str(path), status.st_size, status.st_mtime_ns, status.st_ino)
         known = self._digests.get(stamp, whole=full)
@@ -241,6 +249,17 @@ def _suffixes(kind: str) -> tuple[str, ...]:
     if kind == "tokenizers":
         return (".json", ".model", ".gz")
     return WEIGHT_SUFFIXES
+
+
+def _unvisited(root: str, dirs: list[str], visited: set[str]) -> list[str]:
+    """The folders to walk into: not the hidden ones, and none twice, wherever links lead."""
+    fresh = []
+    for name in sorted(dirs):
+        real = os.path.realpath(os.path.join(root, name))
+        if not name.startswith(".") and real not in visited:
+            visited.add(real)
+            fresh.append(name)
+    return fresh
 
 
 def _mtime(path: str) -> int:

@@ -1,63 +1,41 @@
-"""Single-flight: equal work that is under way is waited for, not done twice, across the runs of a process."""
+"""Single-flight: equal work that is under way is waited for, not done twice, across the runs of an engine."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
 
 from graphcore.keys import Key
 
 
-class Flight:
-    """A computation under way; waiters are woken when it ends, however it ends."""
-
-    __slots__ = ("_done", "_lock", "_waiters")
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._done = False
-        self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
-
-    async def wait(self) -> None:
-        """Wait for the end."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        with self._lock:
-            if self._done:
-                return
-            self._waiters.append((loop, future))
-        await future
-
-    def land(self) -> None:
-        """Wake all who wait."""
-        with self._lock:
-            self._done = True
-            waiters = self._waiters
-        for loop, future in waiters:
-            loop.call_soon_threadsafe(_wake, future)
-
-
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
 class Flights:
-    """All computations under way, by key. `landed` counts those that have ended."""
+    """The work under way on one lane, by key.
+
+    `ended` counts all work that has ended. Work that ends without the lane's loop having had a turn needs no flight:
+    nobody could have asked for it meanwhile.
+    """
 
     def __init__(self) -> None:
-        self._flights: dict[Key, Flight] = {}
-        self.landed = 0
+        self._flights: dict[Key, list[asyncio.Future[None]]] = {}
+        self.ended = 0
 
-    def board(self, key: Key) -> Flight | None:
-        """None if the caller is the one to compute this key, else the flight to wait for."""
-        mine = Flight()
-        found = self._flights.setdefault(key, mine)
-        return None if found is mine else found
+    def under_way(self, key: Key) -> bool:
+        """True if somebody computes this key."""
+        return key in self._flights
+
+    def board(self, key: Key) -> None:
+        """The caller computes this key."""
+        self._flights[key] = []
+
+    async def wait(self, key: Key) -> None:
+        """Wait until the work on this key ends, however it ends."""
+        waiters = self._flights.get(key)
+        if waiters is not None:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            waiters.append(future)
+            await future
 
     def land(self, key: Key) -> None:
-        """The computation of this key has ended."""
-        flight = self._flights.pop(key, None)
-        self.landed += 1
-        if flight is not None:
-            flight.land()
+        """The work on this key has ended."""
+        for future in self._flights.pop(key, ()):
+            if not future.done():
+                future.set_result(None)

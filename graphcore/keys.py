@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from inspect import signature
 from typing import Any, Final
 
 from graphcore.checked import CheckedNode
 from graphcore.files import Files, split_annotation
-from graphcore.lists import Constant
-from graphcore.spec import InputSpec, NodeSpec
+from graphcore.lists import Constant, Each
+from graphcore.spec import MISSING, InputSpec, NodeSpec
 
 KEY_SCHEMA: Final = b"graphcore-key-1"
 
@@ -36,7 +38,7 @@ def encode(value: object) -> bytes:
     if kind is bool:
         return b"b1;" if value else b"b0;"
     if kind is int:
-        return b"i%d;" % value  # type: ignore[operator]
+        return b"i%d;" % value  # type: ignore[str-format]
     if kind is float:
         return b"f%b;" % struct.pack(">d", value + 0.0)  # type: ignore[operator]
     if isinstance(value, (list, tuple)):
@@ -51,6 +53,43 @@ class Unkeyable(Exception):
     """The node's key cannot be told: it depends on state that could not be read."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """An input as part of a key: its name, and its default, encoded once."""
+
+    name: str
+    encoded: bytes
+    declared: InputSpec | None
+    default: object
+    whole: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What the keys of all nodes of a type have in common."""
+
+    head: bytes
+    fields: tuple[_Field, ...]
+    outputs: tuple[bytes, ...]
+
+
+def _layout(spec: NodeSpec) -> _Layout:
+    return _Layout(
+        head=KEY_SCHEMA + encode(spec.name) + encode(spec.version),
+        fields=tuple(_field(declared.name, declared) for declared in sorted(spec.inputs, key=_by_name)),
+        outputs=tuple(encode(output.name) for output in spec.outputs),
+    )
+
+
+def _field(name: str, declared: InputSpec | None) -> _Field:
+    encoded = encode(name)
+    default = declared.default if declared is not None and declared.file is None else MISSING
+    try:
+        return _Field(name, encoded, declared, default, encoded + encode(default))
+    except TypeError:
+        return _Field(name, encoded, declared, MISSING, b"")
+
+
 class KeyMaker:
     """Computes the keys of one run's nodes.
 
@@ -60,51 +99,45 @@ class KeyMaker:
     def __init__(self, files: Files | None, nonce: bytes) -> None:
         self.files = files
         self.nonce = nonce
-        self._heads: dict[str, bytes] = {}
-        self._orders: dict[str, tuple[tuple[str, bytes, InputSpec | None], ...]] = {}
+        self._layouts: dict[str, _Layout] = {}
+
+    def layout(self, spec: NodeSpec) -> _Layout:
+        """The layout of a type's keys, made once."""
+        found = self._layouts.get(spec.name)
+        if found is None:
+            found = self._layouts[spec.name] = _layout(spec)
+        return found
 
     def key(
         self,
         node: CheckedNode,
-        source_key: Callable[[int], Key],
-        output_name: Callable[[int, int], bytes],
+        keys: Sequence[Key | None],
+        nodes: Sequence[CheckedNode],
         values: Mapping[str, Any] | None = None,
     ) -> Key:
-        """The key of one node, given those of its sources.
+        """The key of one node, given those of the nodes before it.
 
-        `values` are the node's run-time inputs, for keys that depend on them.
+        `values` are the node's run-time inputs, for keys that depend on them. Raises Unkeyable.
         """
-        spec = node.spec
-        head = self._heads.get(spec.name)
-        if head is None:
-            head = self._heads[spec.name] = KEY_SCHEMA + encode(spec.name) + encode(spec.version)
-            self._orders[spec.name] = tuple(
-                (declared.name, encode(declared.name), declared) for declared in sorted(spec.inputs, key=_by_name)
-            )
-        parts = [head]
-        arguments = node.arguments
-        linked: dict[str, list[bytes]] | None = None
-        if node.links:
-            linked = {}
-            for link in node.links:
-                part = b"k" + source_key(link.source) + output_name(link.source, link.output)
-                linked.setdefault(link.input, []).append(part if link.position < 0 else b"%d" % link.position + part)
-        order = self._orders[spec.name]
-        if spec.open_inputs is not None:
-            order = self._with_open(node, order, linked)
-        for name, encoded, declared in order:
+        spec, arguments = node.spec, node.arguments
+        layout = self.layout(spec)
+        parts = [layout.head]
+        linked = self._linked(node, keys, nodes) if node.links else None
+        fields = layout.fields if spec.open_inputs is None else self._with_open(node, layout.fields, linked)
+        for entry in fields:
+            name = entry.name
             if linked is not None and name in linked:
-                parts.append(encoded)
-                parts.extend(sorted(linked[name]))
-                if name not in arguments:
-                    continue
+                parts.append(entry.encoded)
+                parts.append(linked[name])
             elif name in arguments:
-                parts.append(encoded)
-            else:
-                continue
-            parts.append(_literal(arguments[name]))
-            if declared is not None and declared.file is not None and self.files is not None:
-                parts.append(self.file_part(declared, arguments[name]))
+                value = arguments[name]
+                if value is entry.default:
+                    parts.append(entry.whole)
+                    continue
+                parts.append(entry.encoded)
+                parts.append(_literal(value))
+                if entry.declared is not None and entry.declared.file is not None and self.files is not None:
+                    parts.append(self.file_part(entry.declared, value))
         if node.late and values is not None:
             parts.append(self._late(node, values))
         if spec.fingerprint is not None:
@@ -115,22 +148,44 @@ class KeyMaker:
             parts.append(b"u" + self.nonce + encode(node.id))
         return hashlib.sha256(b"".join(parts)).digest()
 
+    def _linked(
+        self, node: CheckedNode, keys: Sequence[Key | None], nodes: Sequence[CheckedNode]
+    ) -> dict[str, bytes]:
+        """The part of each linked input: what feeds it, and of a list also its places and its plain items."""
+        linked: dict[str, bytes] = {}
+        listed: dict[str, list[bytes]] | None = None
+        for link in node.links:
+            key = keys[link.source]
+            if key is None:
+                raise Unkeyable
+            part = b"k" + key + self.layout(nodes[link.source].spec).outputs[link.output]
+            if link.position < 0:
+                linked[link.input] = part
+            else:
+                listed = listed or {}
+                listed.setdefault(link.input, []).append(b"%d" % link.position + part)
+        for name, parts in (listed or {}).items():
+            items = node.arguments[name]
+            assert isinstance(items, list)
+            linked[name] = parts[0][1:] if len(items) == 1 else b"".join(sorted(parts)) + _literal(items)
+        return linked
+
     def unique(self, node: CheckedNode) -> Key:
         """A key like no other: for a node whose key cannot be told."""
         return hashlib.sha256(b"unique" + self.nonce + encode(node.id)).digest()
 
     @staticmethod
     def _with_open(
-        node: CheckedNode,
-        order: tuple[tuple[str, bytes, InputSpec | None], ...],
-        linked: Mapping[str, object] | None,
-    ) -> tuple[tuple[str, bytes, InputSpec | None], ...]:
+        node: CheckedNode, fields: tuple[_Field, ...], linked: Mapping[str, object] | None
+    ) -> tuple[_Field, ...]:
         names = {*node.arguments, *(linked or {})} - set(node.spec.by_name)
-        return (*order, *((name, encode(name), node.spec.open_inputs) for name in sorted(names)))
+        return (*fields, *(_field(name, None) for name in sorted(names)))
 
     def file_part(self, declared: InputSpec, value: object) -> bytes:
-        """The fingerprint of the file that an input names, as part of a key."""
+        """The fingerprints of the files that an input names, as part of a key."""
         widget = declared.file
+        if isinstance(value, (list, Each)):
+            return b"".join([self.file_part(declared, item) for item in value])
         if widget is None or self.files is None or not isinstance(value, str) or value == widget.empty:
             return b"x;"
         kind, name = split_annotation(value) if widget.kind == "input" else (widget.kind, value)
@@ -140,19 +195,25 @@ class KeyMaker:
     def _late(self, node: CheckedNode, values: Mapping[str, Any]) -> bytes:
         parts = []
         for declared in node.spec.inputs:
-            if declared.file is not None and declared.name not in node.arguments:
+            if declared.file is not None and any(link.input == declared.name for link in node.links):
                 parts.append(self.file_part(declared, values.get(declared.name)))
         return b"".join(parts)
 
     def _fingerprint(self, spec: NodeSpec, values: Mapping[str, Any]) -> bytes:
+        """The fingerprint of a node; of one that is run for each item of a list, those of all items."""
         assert spec.fingerprint is not None
-        code = spec.fingerprint.__code__
-        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-        given = dict(values) if code.co_flags & 0x08 else {name: values[name] for name in names if name in values}
-        if "files" in names:
+        names = [name for name in spec.named_by(spec.fingerprint) if name in values]
+        given: dict[str, Any] = {name: values[name] for name in names}
+        if "files" in signature(spec.fingerprint).parameters:
             given["files"] = self.files
+        lists = [name for name in names if given[name].__class__ is Each]
+        count = max((len(given[name]) for name in lists), default=1)
         try:
-            return b"p" + encode(str(spec.fingerprint(**given)))
+            texts = []
+            for place in range(count):
+                items = {name: given[name].items[min(place, len(given[name]) - 1)] for name in lists}
+                texts.append(str(spec.fingerprint(**given | items)))
+            return b"p" + encode(texts)
         except Exception as error:
             raise Unkeyable from error
 
@@ -161,9 +222,14 @@ def _literal(value: object) -> bytes:
     try:
         return encode(value)
     except TypeError:
-        if isinstance(value, Constant) and value.key:
-            return b"c" + value.key
-        raise Unkeyable from None
+        pass
+    if isinstance(value, Constant):
+        try:
+            return encode(value.value)
+        except TypeError:
+            if value.key:
+                return b"c" + value.key
+    raise Unkeyable
 
 
 def _readable(value: object) -> bytes:
@@ -188,17 +254,31 @@ class GraphKeys:
     An entry is None while the node's key depends on values that are not there yet.
     """
 
-    def __init__(self, nodes: Sequence[CheckedNode], files: Files | None = None, nonce: bytes = b"") -> None:
+    def __init__(
+        self,
+        nodes: Sequence[CheckedNode],
+        files: Files | None = None,
+        nonce: bytes = b"",
+        *,
+        needed: int | None = None,
+    ) -> None:
         self.nodes = nodes
         self.keys: list[Key | None] = []
         self._maker = KeyMaker(files, nonce)
-        self._names: dict[tuple[str, int], bytes] = {}
-        self.extend()
+        self.extend(needed)
 
-    def extend(self) -> None:
-        """Compute the keys of nodes added since."""
-        for node in self.nodes[len(self.keys) :]:
-            self.keys.append(None if node.late else self._key(node, None))
+    def extend(self, needed: int | None = None) -> None:
+        """Compute the keys of nodes added since, or of the first `needed` ones only."""
+        keys, nodes, maker = self.keys, self.nodes, self._maker
+        for node in nodes[len(keys) : needed]:
+            if node.late:
+                keys.append(None)
+                continue
+            try:
+                keys.append(maker.key(node, keys, nodes))
+            except Unkeyable:
+                keys.append(maker.unique(node))
+        keys.extend([None] * (len(nodes) - len(keys)))
 
     def settle(self, index: int, values: Mapping[str, Any]) -> Key:
         """The key of a node whose run-time inputs are there."""
@@ -227,28 +307,14 @@ class GraphKeys:
                 parts[name].append(self._maker.file_part(declared, value))
         for link in node.links:
             source = self.keys[link.source] or b"?"
-            parts.setdefault(link.input, []).append(source + self._output_name(link.source, link.output))
+            parts.setdefault(link.input, []).append(source + self._maker.layout(self.nodes[link.source].spec).outputs[link.output])
         return {name: hashlib.sha256(b"".join(pieces)).hexdigest()[:16] for name, pieces in parts.items()}
 
     def _key(self, node: CheckedNode, values: Mapping[str, Any] | None) -> Key:
         try:
-            return self._maker.key(node, self._source_key, self._output_name, values)
+            return self._maker.key(node, self.keys, self.nodes, values)
         except Unkeyable:
             return self._maker.unique(node)
-
-    def _source_key(self, index: int) -> Key:
-        key = self.keys[index]
-        if key is None:
-            raise Unkeyable
-        return key
-
-    def _output_name(self, index: int, output: int) -> bytes:
-        spec = self.nodes[index].spec
-        place = (spec.name, output)
-        name = self._names.get(place)
-        if name is None:
-            name = self._names[place] = encode(spec.outputs[output].name)
-        return name
 
 
 def graph_keys(nodes: Sequence[CheckedNode], files: Files | None = None, nonce: bytes = b"") -> list[Key | None]:

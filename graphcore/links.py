@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
+from dataclasses import dataclass, replace
 
 from graphcore.checked import CheckedLink, CheckedNode
 from graphcore.errors import ProblemList
+from graphcore.nearest import Suggestions
 from graphcore.pointers import pointer
-from graphcore.registry import Registry
 from graphcore.sockets import SocketType
 from graphcore.spec import InputSpec, NodeSpec
+from graphcore.views import Fit, SpecView
 from graphcore.workflow import Link, Workflow
 
 
@@ -23,76 +23,104 @@ class OuterNode:
     spec: NodeSpec
 
 
-@dataclass(slots=True, eq=False)
-class _Pending:
-    node: CheckedNode
-    declared: InputSpec
-    input: str
-    link: Link
-    position: int
-
-
 class LinkChecker:
-    """Collects the links of a document, then resolves them all."""
+    """Resolves the links of a document.
+
+    `position` gives the index of each node whose type is known, `views` their types. What two types have to do with
+    each other is found out once and kept in the consumer's view.
+    """
 
     def __init__(
         self,
         workflow: Workflow,
-        registry: Registry,
         problems: ProblemList,
-        prefix: tuple[str, ...],
+        hints: Suggestions,
+        *,
+        native: bool,
         outer: Mapping[str, OuterNode] | None,
     ) -> None:
         self.workflow = workflow
-        self.registry = registry
         self.problems = problems
-        self.prefix = prefix
-        self.outer = outer
-        self.pending: list[_Pending] = []
+        self.hints = hints
+        self.native = native
+        self.prefix = ("nodes",) if native else ()
+        self.outer = outer or {}
+        self.position: dict[str, int] = {}
+        self.views: list[SpecView] = []
+        self.count = 0
+        self._generic = False
+        self._unread = {problem.node for problem in workflow.problems}
 
-    @property
-    def count(self) -> int:
-        return len(self.pending)
+    def connect(
+        self, node: CheckedNode, view: SpecView, declared: InputSpec, name: str, link: Link, place: int
+    ) -> None:
+        """Add a link to a node, or report what is wrong with it."""
+        self.count += 1
+        source = self.position.get(link.node)
+        if source is not None and link.node != node.id:
+            fit = view.fits.get((name, self.views[source].number, link.output))
+            if fit is not None:
+                node.links.append(CheckedLink(name, source, fit.output, place, fit.deferred, fit.raw, fit.guard))
+                return
+        self._resolve(node, view, declared, name, link, place)
 
-    def add(self, node: CheckedNode, declared: InputSpec, name: str, link: object, position: int) -> None:
-        """Remember a link; `resolve` looks at it when all nodes are known."""
-        assert isinstance(link, Link)
-        self.pending.append(_Pending(node, declared, name, link, position))
+    def _resolve(
+        self, node: CheckedNode, view: SpecView, declared: InputSpec, name: str, link: Link, place: int
+    ) -> None:
+        where = self._at(node.id, name, place)
+        if link.node == node.id:
+            self.problems.add(
+                "self-link",
+                f"'{name}' is linked to its own node; link it to another one.",
+                node=node.id,
+                input=name,
+                pointer=where,
+            )
+            return
+        output = self.find_output(link, where, node.id, name)
+        if output is None:
+            return
+        source = self.position.get(link.node)
+        outer = self.outer[link.node] if source is None else None
+        spec = self.views[source].spec if source is not None else self.outer[link.node].spec
+        kind, wanted = spec.outputs[output].type, declared.type
+        fit = Fit(output, declared.lazy or declared.raw_link, declared.raw_link, self._guard(declared, kind))
+        if kind.variable is not None or wanted.variable is not None:
+            self._generic = True
+        elif not self._fits(declared, wanted, kind):
+            self._mismatch(node, name, place, wanted, kind)
+            return
+        elif source is not None:
+            view.fits[name, self.views[source].number, link.output] = fit
+        index = source if outer is None else -1 - outer.index
+        assert index is not None
+        node.links.append(CheckedLink(name, index, output, place, fit.deferred, fit.raw, fit.guard))
 
-    def resolve(self, nodes: Sequence[CheckedNode], position: Mapping[str, int]) -> None:
-        """Find both ends of every link; report those that have none."""
-        del nodes
-        for item in self.pending:
-            link, node = item.link, item.node
-            if link.node == node.id:
-                self.problems.add(
-                    "self-link",
-                    f"'{item.input}' is linked to its own node; link it to another one.",
-                    node=node.id,
-                    input=item.input,
-                    pointer=self._at(item),
-                )
-                continue
-            output = self.find_output(link, self._at(item), node.id, item.input)
-            if output is None:
-                continue
-            source = position.get(link.node)
-            if source is None:
-                if self.outer is None or link.node not in self.outer:
-                    continue
-                source = -1 - self.outer[link.node].index
-            declared = item.declared
-            deferred = declared.lazy or declared.raw_link
-            node.links.append(CheckedLink(item.input, source, output, item.position, deferred))
+    @staticmethod
+    def _fits(declared: InputSpec, wanted: SocketType, kind: SocketType) -> bool:
+        if declared.choices is not None and kind.name in ("COMBO", "STRING", "INT", "FLOAT", "BOOLEAN"):
+            return True
+        return wanted.accepts(kind)
+
+    def _guard(self, declared: InputSpec, kind: SocketType) -> InputSpec | None:
+        """What must still be checked when the value is there: its type, its choices, in native documents its range."""
+        wanted = declared.type
+        if not self.native and declared.range is not None:
+            declared = replace(declared, range=None)
+        if declared.choices is not None or declared.range is not None:
+            return declared
+        return declared if wanted.python is not None and wanted != kind else None
 
     def find_output(self, link: Link, where: str, node: str | None, name: str | None) -> int | None:
         """The index of a link's output, or None (and a problem) if there is none."""
-        entry = self.workflow.nodes.get(link.node)
-        if entry is None:
-            if self.outer is not None and link.node in self.outer:
-                return self._output_of(self.outer[link.node].spec, link, where, node, name)
-            near = get_close_matches(link.node, list(self.workflow.nodes), n=1) if len(self.workflow.nodes) < 5000 else []
-            hint = f"; did you mean '{near[0]}'?" if near else "; link it to a node that exists."
+        source = self.position.get(link.node)
+        if source is not None:
+            return self._output_of(self.views[source].spec, link, where, node, name)
+        if link.node in self.outer:
+            return self._output_of(self.outer[link.node].spec, link, where, node, name)
+        if link.node not in self.workflow.nodes and link.node not in self._unread:
+            near = self.hints.nearest(link.node, self.workflow.nodes)
+            hint = f"; did you mean '{near}'?" if near else "; link it to a node that exists."
             self.problems.add(
                 "unknown-link-node",
                 f"The link leads to the node '{link.node[:80]}', which does not exist{hint}",
@@ -100,104 +128,112 @@ class LinkChecker:
                 input=name,
                 pointer=where,
                 got=link.node[:80],
-                nearest=near[0] if near else None,
+                nearest=near,
             )
-            return None
-        spec = self.registry.get(entry.type)
-        return None if spec is None else self._output_of(spec, link, where, node, name)
+        return None
 
     def _output_of(
         self, spec: NodeSpec, link: Link, where: str, node: str | None, name: str | None
     ) -> int | None:
         output = link.output
-        if isinstance(output, int):
-            if 0 <= output < len(spec.outputs):
-                if output == 0 and len(spec.outputs) > 1 and self.prefix:
-                    return self._unnamed(spec, where, node, name)
-                return output
-        else:
+        known = ", ".join(entry.name for entry in spec.outputs) or "none"
+        near = None
+        if isinstance(output, str):
             index = spec.output_index.get(output)
             if index is not None:
                 return index
-        known = ", ".join(entry.name for entry in spec.outputs) or "none"
-        near = get_close_matches(str(output), list(spec.output_index), n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else f"; it has: {known}."
+            near = self.hints.nearest(output, spec.output_index)
+        elif output == 0 and len(spec.outputs) > 1 and self.native:
+            self.problems.add(
+                "unknown-link-output",
+                f"{spec.name} ('{link.node}') has several outputs; name one of: {known}.",
+                node=node,
+                input=name,
+                pointer=where,
+                expected=known,
+            )
+            return None
+        elif 0 <= output < len(spec.outputs):
+            return output
+        hint = f"; did you mean '{near}'?" if near else f"; it has: {known}."
         self.problems.add(
             "unknown-link-output",
-            f"{spec.name} ('{link.node}') has no output {str(output)[:80]!r}{hint}",
+            f"{spec.name} ('{link.node[:80]}') has no output {str(output)[:80]!r}{hint}",
             node=node,
             input=name,
             pointer=where,
             expected=known,
             got=str(output)[:80],
-            nearest=near[0] if near else None,
+            nearest=near,
         )
         return None
 
-    def _unnamed(self, spec: NodeSpec, where: str, node: str | None, name: str | None) -> None:
-        known = ", ".join(entry.name for entry in spec.outputs)
-        self.problems.add(
-            "unknown-link-output",
-            f"{spec.name} has several outputs; name one of: {known}.",
-            node=node,
-            input=name,
-            pointer=where,
-            expected=known,
-        )
+    def _at(self, node_id: str, name: str, place: int) -> str:
+        where = pointer(*self.prefix, node_id, "inputs", name)
+        return where if place < 0 else f"{where}/{place}"
 
-    def _at(self, item: _Pending) -> str:
-        where = pointer(*self.prefix, item.node.id, "inputs", item.input)
-        return where if item.position < 0 else f"{where}/{item.position}"
+    def bind_types(self, ordered: Sequence[CheckedNode]) -> dict[int, tuple[SocketType, ...]]:
+        """Bind the type variables of generic nodes and check the links that they have a part in.
 
-    def check_types(self, ordered: Sequence[CheckedNode]) -> dict[int, tuple[SocketType, ...]]:
-        """Check that every link fits, binding type variables on the way; nodes stand after their sources.
-
-        Returns the bound output types of generic nodes, by index.
+        Nodes stand after their sources. Returns the bound output types of generic nodes, by index.
         """
         bound: dict[int, tuple[SocketType, ...]] = {}
+        if not self._generic:
+            return bound
         for index, node in enumerate(ordered):
+            spec = node.spec
             variables: dict[str, SocketType] = {}
             for link in node.links:
-                declared = node.spec.by_name.get(link.input) or node.spec.open_inputs
+                declared = spec.input(link.input)
                 assert declared is not None
-                kind = self._source_type(ordered, link, bound)
-                wanted = declared.type
-                if declared.choices is not None or (wanted.python is not None and wanted != kind):
-                    link.guard = declared
-                if wanted.variable is not None:
-                    wanted = variables.setdefault(wanted.variable, kind)
-                    if wanted.is_any:
-                        variables[declared.type.variable or ""] = wanted = kind
-                if declared.choices is not None and kind.name in ("COMBO", "STRING", "INT", "FLOAT", "BOOLEAN"):
+                if declared.type.variable is None and link.source not in bound:
                     continue
-                if not wanted.accepts(kind):
-                    self._mismatch(node, link, wanted, kind)
-            if any(output.type.variable is not None for output in node.spec.outputs):
+                self._bind(node, link, declared, variables, self._source_type(ordered, link, bound))
+            if spec.generic:
                 bound[index] = tuple(
                     variables.get(output.type.variable, output.type) if output.type.variable else output.type
-                    for output in node.spec.outputs
+                    for output in spec.outputs
                 )
         return bound
+
+    def _bind(
+        self,
+        node: CheckedNode,
+        link: CheckedLink,
+        declared: InputSpec,
+        variables: dict[str, SocketType],
+        kind: SocketType,
+    ) -> None:
+        wanted = declared.type
+        link.guard = self._guard(declared, kind)
+        if wanted.variable is not None:
+            known = variables.get(wanted.variable)
+            if known is None or known.is_any:
+                variables[wanted.variable] = kind
+                return
+            wanted = known
+        if not self._fits(declared, wanted, kind):
+            self._mismatch(node, link.input, link.position, wanted, kind)
 
     def _source_type(
         self, ordered: Sequence[CheckedNode], link: CheckedLink, bound: Mapping[int, tuple[SocketType, ...]]
     ) -> SocketType:
         if link.source < 0:
-            assert self.outer is not None
-            wanted = -1 - link.source
-            spec = next(node.spec for node in self.outer.values() if node.index == wanted)
+            outside = -1 - link.source
+            spec = next(node.spec for node in self.outer.values() if node.index == outside)
             return spec.outputs[link.output].type
         types = bound.get(link.source)
         return types[link.output] if types is not None else ordered[link.source].spec.outputs[link.output].type
 
-    def _mismatch(self, node: CheckedNode, link: CheckedLink, wanted: SocketType, kind: SocketType) -> None:
-        where = pointer(*self.prefix, node.id, "inputs", link.input)
+    def _mismatch(
+        self, node: CheckedNode, name: str, place: int, wanted: SocketType, kind: SocketType
+    ) -> None:
         self.problems.add(
             "link-type-mismatch",
-            f"'{link.input}' takes {wanted}, and the link brings {kind}; link a {wanted} output.",
+            f"'{name}' takes {wanted}, and the link brings {kind}; link a {wanted} output.",
             node=node.id,
-            input=link.input,
-            pointer=where if link.position < 0 else f"{where}/{link.position}",
+            input=name,
+            pointer=self._at(node.id, name, place),
             expected=str(wanted),
             got=str(kind),
         )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from graphcore.files import PICKLE_SUFFIXES, Files, split_annotation
+from graphcore.jsontext import shown
 from graphcore.limits import Limits
+from graphcore.nearest import Suggestions
 from graphcore.spec import InputSpec
 from graphcore.workflow import Dialect
+
+Rule = Callable[[InputSpec, object], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,56 +34,64 @@ class LiteralRules:
     dialect: Dialect
     files: Files | None
     limits: Limits
+    hints: Suggestions = field(default_factory=Suggestions)
 
     def check(self, spec: InputSpec, value: object) -> object | Fault:
         """The value as the node will get it, or what is wrong with it."""
+        return self.rule(spec)(spec, value)
+
+    def rule(self, spec: InputSpec) -> Rule:
+        """The rule that values of this input are held to."""
+        return self._list if spec.gather else self._single_rule(spec)
+
+    def _single_rule(self, spec: InputSpec) -> Rule:
+        if spec.choices is not None:
+            return self._one_of
+        if spec.file is not None:
+            return self._file
+        by_type: dict[str, Rule] = {
+            "INT": self._int,
+            "FLOAT": self._float,
+            "STRING": self._text,
+            "COMBO": self._text,
+            "BOOLEAN": self._bool,
+        }
+        return by_type.get(spec.type.name, self._other)
+
+    def _list(self, spec: InputSpec, value: object) -> object | Fault:
         if value is None:
             return self._null(spec)
-        if spec.gather:
-            return self._list(spec, value)
-        return self._single(spec, value)
+        items = value if isinstance(value, (list, tuple)) else (value,)
+        if len(items) > self.limits.list_items:
+            return Fault(
+                code="over-budget",
+                message=f"'{spec.name}' has {len(items)} items, and the limit is {self.limits.list_items}.",
+                expected=f"<= {self.limits.list_items} items",
+                got=str(len(items)),
+            )
+        rule = self._single_rule(spec)
+        checked: list[object] = []
+        for item in items:
+            single = rule(spec, item)
+            if isinstance(single, Fault):
+                return single
+            checked.append(single)
+        return checked
 
     def _null(self, spec: InputSpec) -> object | Fault:
         if spec.default is None or spec.optional or spec.type.is_any:
             return None
         return Fault(
             code="wrong-type",
-            message=f"'{spec.name}' must be {_article(spec.comfy_type)}, not null.",
+            message=f"'{spec.name}' must be {_article(spec.comfy_type)}, not null; give it a value.",
             expected=spec.comfy_type,
             got="null",
         )
 
-    def _list(self, spec: InputSpec, value: object) -> object | Fault:
-        items = value if isinstance(value, list) else [value]
-        if len(items) > self.limits.list_items:
-            return Fault(
-                code="over-budget",
-                message=f"'{spec.name}' has {len(items)} items, and the limit is {self.limits.list_items}.",
-            )
-        checked: list[object] = []
-        for item in items:
-            single = self._single(spec, item)
-            if isinstance(single, Fault):
-                return single
-            checked.append(single)
-        return checked
-
-    def _single(self, spec: InputSpec, value: object) -> object | Fault:
-        if spec.choices is not None:
-            return self._choice(spec, value, spec.choices)
-        if spec.file is not None:
-            return self._file(spec, value)
+    def _other(self, spec: InputSpec, value: object) -> object | Fault:
+        if value is None:
+            return self._null(spec)
         kind = spec.type.name
-        if kind == "INT":
-            return self._int(spec, value)
-        if kind == "FLOAT":
-            return self._float(spec, value)
-        if kind == "STRING":
-            return self._text(spec, value)
-        if kind == "BOOLEAN":
-            return self._bool(spec, value)
-        if kind == "COMBO":
-            return self._text(spec, value)
         if spec.type.is_any or "," in kind:
             return value if _plain(value, self.limits.nesting) else _wrong(spec, value)
         if self.dialect is Dialect.COMFY and spec.options.get("accepts_value"):
@@ -102,26 +113,36 @@ class LiteralRules:
             except (ValueError, OverflowError) as error:
                 return _unconvertible(spec, value, error)
         else:
-            return _wrong(spec, value)
+            return self._null(spec) if value is None else _wrong(spec, value)
         if not -(2**63) <= number < 2**64:
-            return Fault(code="value-too-large", message=f"'{spec.name}' is beyond 64 bits.", got=str(number)[:40])
+            return Fault(
+                code="integer-too-large",
+                message=f"'{spec.name}' is beyond 64 bits; use a smaller number.",
+                expected="a 64-bit integer",
+                got=shown(number),
+            )
         return number if spec.range is None else self._ranged(spec, number)
 
     def _float(self, spec: InputSpec, value: object) -> object | Fault:
         number: float
         if type(value) is float:
             number = value
-        elif type(value) is int:
+        elif type(value) is int and abs(value) < 2**64:
             number = float(value)
         elif self.dialect is Dialect.COMFY and isinstance(value, (str, bool)):
             try:
                 number = float(value)
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 return _unconvertible(spec, value, error)
         else:
-            return _wrong(spec, value)
+            return self._null(spec) if value is None else _wrong(spec, value)
         if not math.isfinite(number):
-            return Fault(code="not-finite", message=f"'{spec.name}' must be a finite number.", got=str(value))
+            return Fault(
+                code="not-finite",
+                message=f"'{spec.name}' is {shown(value)}; use a finite number.",
+                expected="a finite number",
+                got=shown(value),
+            )
         return number if spec.range is None else self._ranged(spec, number)
 
     def _ranged(self, spec: InputSpec, number: float) -> object | Fault:
@@ -145,7 +166,9 @@ class LiteralRules:
 
     def _text(self, spec: InputSpec, value: object) -> object | Fault:
         if not isinstance(value, str):
-            if self.dialect is not Dialect.COMFY or isinstance(value, (dict, list)):
+            if value is None:
+                return self._null(spec)
+            if self.dialect is not Dialect.COMFY or not isinstance(value, (bool, int, float)):
                 return _wrong(spec, value)
             value = str(value)
         if len(value) > self.limits.text_chars:
@@ -162,25 +185,29 @@ class LiteralRules:
             return value
         if self.dialect is Dialect.COMFY and isinstance(value, (str, int, float)):
             return bool(value)
-        return _wrong(spec, value)
+        return self._null(spec) if value is None else _wrong(spec, value)
 
-    def _choice(self, spec: InputSpec, value: object, choices: Sequence[object]) -> object | Fault:
+    def _one_of(self, spec: InputSpec, value: object) -> object | Fault:
+        choices = spec.choices or ()
         for choice in choices:
             if choice == value and type(choice) is type(value):
                 return choice
         if self.dialect is Dialect.COMFY:
             if isinstance(value, list) and spec.options.get("multiselect"):
                 return value
-            for choice in choices:
-                if choice == value or str(choice) == str(value):
-                    return choice
-        return _no_choice(spec, value, choices)
+            if isinstance(value, (str, bool, int, float)):
+                for choice in choices:
+                    if choice == value or str(choice) == str(value):
+                        return choice
+        if value is None:
+            return self._null(spec)
+        return _no_choice(spec, value, choices, self.hints)
 
     def _file(self, spec: InputSpec, value: object) -> object | Fault:
         widget = spec.file
         assert widget is not None
         if not isinstance(value, str):
-            return _wrong(spec, value)
+            return self._null(spec) if value is None else _wrong(spec, value)
         if self.files is None or value == widget.empty:
             return value
         kind, name = split_annotation(value) if widget.kind == "input" else (widget.kind, value)
@@ -193,21 +220,24 @@ class LiteralRules:
                     got=name,
                 )
             return value.replace("\\", "/")
-        return _no_choice(spec, value, self.files.names(kind), code="file-not-found")
+        return _no_choice(spec, value, self.files.names(kind), self.hints, code="file-not-found")
 
 
-def _no_choice(spec: InputSpec, value: object, choices: Sequence[object], code: str = "not-a-choice") -> Fault:
+def _no_choice(
+    spec: InputSpec, value: object, choices: Sequence[object], hints: Suggestions, code: str = "not-a-choice"
+) -> Fault:
     texts = [str(choice) for choice in choices]
-    near = get_close_matches(str(value)[:200], texts, n=1) if len(texts) <= 5000 else []
+    given = value if isinstance(value, str) else shown(value)
+    near = hints.nearest(given, texts)
     listed = ", ".join(texts[:8]) + (f" … ({len(texts)} in all)" if len(texts) > 8 else "")
-    hint = f"; did you mean '{near[0]}'?" if near else f"; known: {listed or 'none'}."
-    what = f"There is no file '{str(value)[:80]}'" if code == "file-not-found" else f"'{str(value)[:80]}' is no choice"
+    hint = f"; did you mean '{near}'?" if near else f"; known: {listed or 'none'}."
+    what = f"There is no file '{given[:80]}'" if code == "file-not-found" else f"'{given[:80]}' is no choice"
     return Fault(
         code=code,
         message=f"{what} of '{spec.name}'{hint}",
         expected=listed or "none",
-        got=str(value)[:80],
-        nearest=near[0] if near else None,
+        got=given[:80],
+        nearest=near,
     )
 
 
@@ -215,7 +245,7 @@ def _wrong(spec: InputSpec, value: object) -> Fault:
     wanted = spec.comfy_type
     return Fault(
         code="wrong-type",
-        message=f"'{spec.name}' must be {_article(wanted)}, not {_kind(value)} {_shown(value)}.",
+        message=f"'{spec.name}' must be {_article(wanted)}, not {_kind(value)} {shown(value)}.",
         expected=wanted,
         got=_kind(value),
     )
@@ -224,9 +254,9 @@ def _wrong(spec: InputSpec, value: object) -> Fault:
 def _unconvertible(spec: InputSpec, value: object, error: Exception) -> Fault:
     return Fault(
         code="wrong-type",
-        message=f"'{spec.name}' cannot be read as {_article(spec.comfy_type)}: {error}.",
+        message=f"'{spec.name}' cannot be read as {_article(spec.comfy_type)}: {str(error)[:120]}.",
         expected=spec.comfy_type,
-        got=_shown(value),
+        got=shown(value),
     )
 
 
@@ -247,8 +277,3 @@ def _kind(value: object) -> str:
 
 def _article(kind: str) -> str:
     return f"an {kind}" if kind[:1] in "AEIO" else f"a {kind}"
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Final
 
 from graphcore.cache.codec import CodecSource
 from graphcore.errors import DeclarationError
+from graphcore.nearest import nearest_name
 from graphcore.node import spec_of
 from graphcore.settings import Settings
 from graphcore.spec import NodeSpec
@@ -51,7 +51,7 @@ class Registry:
                 continue
             try:
                 registry._add_pack(entry.load())
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with a pack, the others are of use
+            except Exception as error:
                 if on_broken is None:
                     raise DeclarationError(f"The node pack '{entry.name}' cannot be loaded: {error}.") from error
                 on_broken(entry.name, error)
@@ -123,12 +123,11 @@ class Registry:
 
     def nearest(self, name: str) -> str | None:
         """The known name or alias closest to an unknown one."""
-        known = [*self._specs, *self._aliases]
-        found = get_close_matches(name, known, n=1, cutoff=0.6)
-        if not found:
-            lowered = {entry.lower(): entry for entry in known}
-            found = [lowered[match] for match in get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)]
-        return found[0] if found else None
+        return nearest_name(name, self.names())
+
+    def names(self) -> list[str]:
+        """Every name and alias."""
+        return [*self._specs, *self._aliases]
 
     def __contains__(self, name: str) -> bool:
         return self.get(name) is not None

@@ -10,7 +10,7 @@ from graphcore.events import RunState
 from graphcore.keys import Key
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class NodeReport:
     """How one node of a run came to its result.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from inspect import Parameter, signature
 from typing import Any, Final
 
 from graphcore.sockets import SocketType
@@ -103,14 +104,28 @@ class NodeSpec:
     output_index: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
     deferred_inputs: tuple[InputSpec, ...] = field(default=(), repr=False, compare=False)
     gathering_inputs: tuple[InputSpec, ...] = field(default=(), repr=False, compare=False)
+    budgeted_inputs: tuple[InputSpec, ...] = field(default=(), repr=False, compare=False)
+    generic: bool = field(default=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {spec.name: spec for spec in self.inputs})
         deferred = tuple(spec for spec in self.inputs if spec.lazy or spec.raw_link)
         object.__setattr__(self, "deferred_inputs", deferred)
         object.__setattr__(self, "gathering_inputs", tuple(spec for spec in self.inputs if spec.gather))
+        budgeted = tuple(spec for spec in self.inputs if spec.range is not None and spec.range.role is not None)
+        object.__setattr__(self, "budgeted_inputs", budgeted)
+        kinds = [*(spec.type for spec in self.inputs), *(spec.type for spec in self.outputs)]
+        generic = any(kind.variable is not None for kind in kinds)
+        object.__setattr__(self, "generic", generic)
         object.__setattr__(self, "output_index", {spec.name: i for i, spec in enumerate(self.outputs)})
 
     def input(self, name: str) -> InputSpec | None:
         """The input called `name`, or the open-ended one that takes any name, or None."""
         return self.by_name.get(name) or self.open_inputs
+
+    def named_by(self, function: Callable[..., object]) -> tuple[str, ...]:
+        """The inputs that a fingerprint or a check asks for by its parameters' names."""
+        parameters = signature(function).parameters.values()
+        if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters):
+            return tuple(self.by_name)
+        return tuple(parameter.name for parameter in parameters if parameter.name in self.by_name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 _NEW: Final = 0
@@ -10,31 +10,38 @@ _OPEN: Final = 1
 _DONE: Final = 2
 
 
-def depth_first_order(sources: Sequence[Sequence[int]], roots: Sequence[int]) -> list[int]:
-    """The nodes above `roots`, each after all of its sources.
+class DepthFirstOrder:
+    """Nodes in an order in which each stands after all of its sources.
 
-    One branch is finished before the next is begun, the wider one first, so that few results wait at a time. `sources`
-    lists, for each node, the nodes that feed it. On a cycle the nodes of it are left out of the order.
+    One branch is finished before the next is begun, so that few results wait at a time. `sources` lists, for each
+    node, the nodes that feed it.
     """
-    state = bytearray(len(sources))
-    order: list[int] = []
-    for root in roots:
-        if state[root] != _NEW:
-            continue
-        stack = [(root, iter(sources[root]))]
-        state[root] = _OPEN
-        while stack:
-            current, remaining = stack[-1]
-            for source in remaining:
-                if state[source] == _NEW:
-                    state[source] = _OPEN
-                    stack.append((source, iter(sources[source])))
-                    break
-            else:
+
+    def __init__(self, sources: Sequence[Sequence[int]]) -> None:
+        self._sources = sources
+        self._state = bytearray(len(sources))
+        self.order: list[int] = []
+        self.cyclic = False
+
+    def add(self, roots: Iterable[int]) -> None:
+        """Append `roots` and what stands above them; sets `cyclic` if nodes feed each other in a circle."""
+        sources, state, order = self._sources, self._state, self.order
+        for root in roots:
+            stack = [root]
+            while stack:
+                current = stack[-1]
+                if state[current] == _NEW:
+                    state[current] = _OPEN
+                    for source in reversed(sources[current]):
+                        if state[source] == _NEW:
+                            stack.append(source)
+                        elif state[source] == _OPEN:
+                            self.cyclic = True
+                    continue
                 stack.pop()
-                state[current] = _DONE
-                order.append(current)
-    return order
+                if state[current] == _OPEN:
+                    state[current] = _DONE
+                    order.append(current)
 
 
 def cycles(sources: Sequence[Sequence[int]]) -> list[list[int]]:
