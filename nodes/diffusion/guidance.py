@@ -38,7 +38,8 @@ UNSAFE = Branch("unsafe")
 class Predictions:
     """All that guidance may look at.
 
-    `x` and the predictions of x0, by branch, are (batch, channels, height, width); `sigma` is 0-d. `share` is how much of the schedule's range of timesteps is done (0 at pure noise, 1 at the end).
+    `x` and the predictions of x0, by branch, are (batch, channels, height, width); `sigma` is 0-d.
+    `share` is how much of the range of timesteps is done: 0 at pure noise, 1 at the end.
     """
 
     x: Tensor
