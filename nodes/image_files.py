@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -90,6 +91,16 @@ def _write_pictures(ctx: Context, images: Image, names: OutputNames, kind: str, 
     for number in range(count):
         ctx.check_cancelled()
         texts = ctx.picture_texts(number)
-        data = png_bytes(images.pixels[number], texts, compress_level=compress_level)
+        verdict = _verdict_texts(images, number) if texts else {}
+        data = png_bytes(images.pixels[number], {**texts, **verdict}, compress_level=compress_level)
         saved = names.write(data, {"width": width, "height": height}, batch_number=number)
         ctx.show("images", {"filename": saved.filename, "subfolder": saved.subfolder, "type": kind})
+
+
+def _verdict_texts(images: Image, number: int) -> dict[str, str]:
+    """What the safety filter said of a picture, if it has looked at it."""
+    if not images.verdicts:
+        return {}
+    verdict = images.verdicts[number]
+    said = {"flagged": verdict.flagged, "action": verdict.action, "scores": list(verdict.scores)}
+    return {"safety": json.dumps(said)}

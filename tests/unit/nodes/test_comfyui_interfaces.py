@@ -1,0 +1,95 @@
+"""Where ComfyUI has a node, ours takes the same inputs in the same order, and gives the same outputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from graphcore import Registry
+from graphcore.formats.object_info import node_info
+from nodes.pack import register
+
+REGISTRY = Registry()
+register(REGISTRY)
+
+INTERFACES = {
+    "CheckpointLoaderSimple": ("ckpt_name", "MODEL CLIP VAE"),
+    "CLIPTextEncode": ("text clip", "CONDITIONING"),
+    "CLIPSetLastLayer": ("clip stop_at_clip_layer", "CLIP"),
+    "EmptyLatentImage": ("width height batch_size", "LATENT"),
+    "KSampler": (
+        "model seed steps cfg sampler_name scheduler positive negative latent_image denoise",
+        "LATENT",
+    ),
+    "KSamplerAdvanced": (
+        "model add_noise noise_seed steps cfg sampler_name scheduler positive negative latent_image "
+        "start_at_step end_at_step return_with_leftover_noise",
+        "LATENT",
+    ),
+    "VAEDecode": ("samples vae", "IMAGE"),
+    "VAEEncode": ("pixels vae", "LATENT"),
+    "VAEDecodeTiled": ("samples vae tile_size overlap temporal_size temporal_overlap", "IMAGE"),
+    "VAEEncodeForInpaint": ("pixels vae mask grow_mask_by", "LATENT"),
+    "VAELoader": ("vae_name", "VAE"),
+    "LoadImage": ("image", "IMAGE MASK"),
+    "LoadImageMask": ("image channel", "MASK"),
+    "SaveImage": ("images filename_prefix", ""),
+    "PreviewImage": ("images", ""),
+    "SaveLatent": ("samples filename_prefix", ""),
+    "LoadLatent": ("latent", "LATENT"),
+    "PrimitiveInt": ("value", "INT"),
+    "PrimitiveString": ("value", "STRING"),
+    "LatentUpscale": ("samples upscale_method width height crop", "LATENT"),
+    "LatentUpscaleBy": ("samples upscale_method scale_by", "LATENT"),
+    "ImageScale": ("image upscale_method width height crop", "IMAGE"),
+    "ImagePadForOutpaint": ("image left top right bottom feathering", "IMAGE MASK"),
+    "ConditioningSetArea": ("conditioning width height x y strength", "CONDITIONING"),
+    "ConditioningAverage": ("conditioning_to conditioning_from conditioning_to_strength", "CONDITIONING"),
+    "SamplerCustom": (
+        "model add_noise noise_seed cfg positive negative sampler sigmas latent_image",
+        "LATENT LATENT",
+    ),
+    "SamplerCustomAdvanced": ("noise guider sampler sigmas latent_image", "LATENT LATENT"),
+    "BasicScheduler": ("model scheduler steps denoise", "SIGMAS"),
+    "CFGGuider": ("model positive negative cfg", "GUIDER"),
+    "LoraLoader": ("model clip lora_name strength_model strength_clip", "MODEL CLIP"),
+    "LoraLoaderModelOnly": ("model lora_name strength_model", "MODEL"),
+    "ComfySwitchNode": ("switch on_false on_true", "*"),
+}
+
+
+@pytest.mark.parametrize("name", INTERFACES)
+def test_inputs_and_outputs(name: str) -> None:
+    spec = REGISTRY.get(name)
+    assert spec is not None
+    inputs, outputs = INTERFACES[name]
+    assert [declared.name for declared in spec.inputs] == inputs.split()
+    assert [output.type.name for output in spec.outputs] == outputs.split()
+
+
+def options(name: str, input_name: str) -> Any:
+    spec = REGISTRY.get(name)
+    assert spec is not None
+    info: Any = node_info(spec)
+    return info["input"]["required"][input_name]
+
+
+def test_ranges_and_defaults() -> None:
+    assert options("KSampler", "seed")[1] == {
+        "default": 0,
+        "min": 0,
+        "max": 2**64 - 1,
+        "control_after_generate": True,
+    }
+    assert options("KSampler", "cfg")[1] == {"default": 8.0, "min": 0.0, "max": 100.0, "step": 0.1, "round": 0.01}
+    assert options("EmptyLatentImage", "width")[1] == {"default": 512, "min": 16, "max": 16384, "step": 8}
+    assert options("KSampler", "scheduler")[0][:3] == ["simple", "sgm_uniform", "karras"]
+    assert options("CLIPTextEncode", "text") == ["STRING", {"multiline": True, "dynamicPrompts": True}]
+
+
+def test_every_node_is_described() -> None:
+    for spec in REGISTRY:
+        assert spec.description, spec.name
+        assert spec.title, spec.name
+        assert spec.category, spec.name
