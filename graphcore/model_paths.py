@@ -61,9 +61,11 @@ def _sections(file: Path) -> Mapping[str, Mapping[str, object]]:
         ) from error
     if document is None:
         return {}
-    sections = document.values() if isinstance(document, dict) else [None]
-    if not all(isinstance(section, dict) or section is None for section in sections):
+    if not isinstance(document, dict):
         raise _misshapen(file, "the top of the file must hold named sections")
+    for name, section in document.items():
+        if section is not None and not isinstance(section, dict):
+            raise _misshapen(file, f"'{name}' must hold a folder for each kind of model")
     return {str(name): section for name, section in document.items() if section}
 
 
