@@ -110,16 +110,14 @@ def _read_prompt(prompt: object, definitions: Definitions) -> dict[str, _Entry]:
 
 
 def _sockets(entry: _Entry) -> Iterator[_Socket]:
-    """Every plain socket of the class, and of its widgets those that a link feeds."""
-    drawn: set[str] = set()
-    specs = list(_expanded(entry.definition.inputs, "", entry.inputs))
+    """Every plain socket of the class, then those of its widgets that a link feeds, then undeclared ones."""
+    specs = sorted(_expanded(entry.definition.inputs, "", entry.inputs), key=lambda pair: is_widget(pair[1]))
     for name, spec in specs:
-        drawn.add(name)
         origin = _link(entry.inputs.get(name))
-        if not is_widget(spec) and (spec.type != AUTOGROW or origin):
-            yield _Socket(name=name, type=spec.type, origin=origin)
-        elif origin is not None:
-            yield _Socket(name=name, type=spec.type, widget=True, origin=origin)
+        widget = is_widget(spec)
+        if origin is not None or not (widget or spec.type == AUTOGROW):
+            yield _Socket(name=name, type=spec.type, widget=widget, origin=origin)
+    drawn = {name for name, _ in specs}
     for name, value in entry.inputs.items():
         origin = _link(value)
         if name not in drawn and origin is not None:
