@@ -25,7 +25,9 @@ class Manner:
     tags: float = 0.25
 
 
-FULL = Manner(drop_place=0, drop_colour=0, drop_setting=0, drop_light=0, drop_extra=0, filler=0, nonsense=0, tags=0)
+FULL = Manner(
+    drop_place=0, drop_colour=0, drop_setting=0, drop_light=0, drop_extra=0, filler=0, nonsense=0, tags=0
+)
 
 
 def caption(scene: Scene, rng: random.Random, manner: Manner | None = None) -> str:
@@ -88,7 +90,11 @@ class _Speaker:
             if first.column < second.column:
                 return self.rng.choice(("left of", "to the left of"))
             return self.rng.choice(("right of", "to the right of"))
-        return self.rng.choice(("above", "over")) if first.row < second.row else self.rng.choice(("below", "under"))
+        return (
+            self.rng.choice(("above", "over"))
+            if first.row < second.row
+            else self.rng.choice(("below", "under"))
+        )
 
     def _thing(self, thing: Thing, *, place: bool) -> str:
         size = self.rng.choice(words.SIZE_WORDS[thing.size])
@@ -101,7 +107,11 @@ class _Speaker:
 
     def _place(self, thing: Thing) -> str:
         rng = self.rng
-        if thing.kind in OBJECTS or thing.kind == FORBIDDEN or (len(self.scene.things) == 2 and self._one_row()):
+        if (
+            thing.kind in OBJECTS
+            or thing.kind == FORBIDDEN
+            or (len(self.scene.things) == 2 and self._one_row())
+        ):
             return rng.choice(words.COLUMN_WORDS[thing.column])
         row, column = words.ROW_NAMES[thing.row], words.COLUMN_NAMES[thing.column]
         if thing.row == 1:
@@ -109,8 +119,15 @@ class _Speaker:
         if thing.column == 1:
             return rng.choice((f"at the {row}", f"at the {row}", f"at the {row} middle"))
         level = {"top": "upper", "bottom": "lower"}[row]
-        return rng.choice((f"at the {row} {column}", f"in the {row} {column}", f"in the {row} {column} corner",
-                           f"in the {level} {column}", f"in the {level} {column} corner"))
+        return rng.choice(
+            (
+                f"at the {row} {column}",
+                f"in the {row} {column}",
+                f"in the {row} {column} corner",
+                f"in the {level} {column}",
+                f"in the {level} {column} corner",
+            )
+        )
 
     def _one_row(self) -> bool:
         return len({thing.row for thing in self.scene.things}) == 1
@@ -122,8 +139,17 @@ class _Speaker:
                 return []
             colour = self._colour(scene.background)
             article = "an" if colour[0] in _WITH_VOWEL else "a"
-            return [rng.choice((f"on {article} {colour} background", f"on {article} {colour} background",
-                                f"on {colour}", f"against {article} {colour} backdrop", f"{colour} background"))]
+            return [
+                rng.choice(
+                    (
+                        f"on {article} {colour} background",
+                        f"on {article} {colour} background",
+                        f"on {colour}",
+                        f"against {article} {colour} backdrop",
+                        f"{colour} background",
+                    )
+                )
+            ]
         parts = []
         if not self._by_chance(self.manner.drop_setting):
             parts.append(rng.choice(words.GROUND_WORDS[str(scene.ground)]))
@@ -169,10 +195,30 @@ class _Speaker:
 
 def _bare(phrase: str) -> str:
     """A clause as a tag: without its leading preposition and article."""
-    for lead in ("on a ", "on an ", "on the ", "in a ", "in an ", "in the ", "at the ", "under a ", "under an ", "against a ",
-                 "against an ", "with ", "in front of ", "a ", "an ", "the ", "at ", "by ", "in ", "on "):
+    for lead in (
+        "on a ",
+        "on an ",
+        "on the ",
+        "in a ",
+        "in an ",
+        "in the ",
+        "at the ",
+        "under a ",
+        "under an ",
+        "against a ",
+        "against an ",
+        "with ",
+        "in front of ",
+        "a ",
+        "an ",
+        "the ",
+        "at ",
+        "by ",
+        "in ",
+        "on ",
+    ):
         if phrase.startswith(lead):
-            return phrase[len(lead):]
+            return phrase[len(lead) :]
     return phrase
 
 

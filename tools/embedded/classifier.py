@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +27,11 @@ def new_classifier() -> nn.Module:
     """(batch, 3, 64, 64) in -1..1 -> one score for each label."""
     widths = (3, 24, 48, 96, 128)
     layers: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         layers += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(128 * 16, 128), nn.ReLU(), nn.Linear(128, len(LABELS)))
+    return nn.Sequential(
+        *layers, nn.Flatten(), nn.Linear(128 * 16, 128), nn.ReLU(), nn.Linear(128, len(LABELS))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,12 @@ def train_eye(path: Path, *, steps: int = 900, batch: int = 48, seed: int = 5) -
         crops, labels = _lesson(random.Random(f"eye:{seed}:{step}"), batch)
         loss = functional.cross_entropy(model(crops), labels, label_smoothing=0.05)
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimiser.step()
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".part")
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, draft)
-    os.replace(draft, path)
+    draft.replace(path)
     return Eye(model.eval())
 
 
@@ -82,7 +84,8 @@ def accuracy(eye: Eye, *, count: int = 300) -> float:
 
 
 def _lesson(rng: random.Random, batch: int) -> tuple[Tensor, Tensor]:
-    crops, labels = [], []
+    crops: list[Tensor] = []
+    labels: list[int] = []
     while len(crops) < batch:
         scene = Draw(_MIX, rng).scene()
         picture, spots = _seen(scene)
@@ -119,5 +122,7 @@ def _crop(picture: Image.Image, x: float, y: float) -> Image.Image:
 def _tensor(crop: Image.Image, rng: random.Random | None = None) -> Tensor:
     values = torch.from_numpy(np.array(crop)).permute(2, 0, 1).float() / 127.5 - 1
     if rng is not None and rng.random() < 0.5:
-        values = values + 0.08 * torch.randn(values.shape, generator=torch.Generator().manual_seed(rng.getrandbits(31)))
+        values = values + 0.08 * torch.randn(
+            values.shape, generator=torch.Generator().manual_seed(rng.getrandbits(31))
+        )
     return values

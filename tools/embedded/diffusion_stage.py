@@ -17,12 +17,14 @@ from tools.embedded.latents import LatentSet
 from tools.embedded.losses import cumulative_alphas, noise_loss, timestep_weights
 from tools.embedded.models import LayoutHead
 from tools.embedded.probes import Probe, swapped_word_rise
-from tools.embedded.world import scene_of
+from tools.embedded.text_stage import Answers, SceneReader
+from tools.embedded.world import Scene, scene_of
 
 _HIGH_NOISE_SHARE = 0.4
 _HIGH_NOISE_FIRST = 800
 _DROPPED_CAPTIONS = 0.1
 _LAYOUT_WEIGHT = 0.3
+_READING_WEIGHT = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +37,13 @@ class Lesson:
 
 
 class Pair(nn.Module):
-    """What is trained together; the layout head is not exported."""
+    """What is trained together; the two heads that keep the text encoder attentive are not exported."""
 
     def __init__(self, unet: UNet2DConditionModel, text_encoder: CLIPTextModel) -> None:
         super().__init__()
         self.unet, self.text_encoder = unet, text_encoder
         self.layout = LayoutHead(text_encoder.config.hidden_size)
+        self.reader = SceneReader(text_encoder.config.hidden_size)
 
 
 class DiffusionStage:
@@ -48,9 +51,20 @@ class DiffusionStage:
 
     name = "diffusion"
 
-    def __init__(self, pair: Pair, tokenizer: CLIPTokenizer, read: Callable[[str], LatentSet], lessons: Sequence[Lesson], *,
-                 scale: float, seed: int, avoid: frozenset[str] = frozenset(), probes: Sequence[Probe] = (),
-                 peak_rate: float = 8e-4, weight_decay: float = 0.01) -> None:
+    def __init__(
+        self,
+        pair: Pair,
+        tokenizer: CLIPTokenizer,
+        read: Callable[[str], LatentSet],
+        lessons: Sequence[Lesson],
+        *,
+        scale: float,
+        seed: int,
+        avoid: frozenset[str] = frozenset(),
+        probes: Sequence[Probe] = (),
+        peak_rate: float = 8e-4,
+        weight_decay: float = 0.01,
+    ) -> None:
         self.model, self.tokenizer, self.lessons, self.probes = pair, tokenizer, lessons, probes
         self.read, self.pools = read, dict[str, LatentSet]()
         self.scale, self.seed, self.avoid = scale, seed, avoid
@@ -63,7 +77,7 @@ class DiffusionStage:
         rng = random.Random(f"{self.seed}:{step}")
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         device = next(self.model.parameters()).device
-        latents, texts = self._batch(lesson, rng)
+        latents, texts, scenes = self._batch(lesson, rng)
         noise = torch.randn(latents.shape, generator=generator)
         times = self._times(len(texts), generator)
         alpha = self.alphas[times].view(-1, 1, 1, 1)
@@ -72,12 +86,9 @@ class DiffusionStage:
         noisy, noise, latents, times_there = (v.to(device) for v in (noisy, noise, latents, times))
         with torch.autocast(device.type, dtype=torch.bfloat16):
             text = self.model.text_encoder(tokens)
-            layout = self.model.layout(text.pooler_output)
             predicted = self.model.unet(noisy, times_there, text.last_hidden_state, return_dict=False)[0]
-        wanted = functional.adaptive_avg_pool2d(latents, 4)
-        told = torch.tensor([float(bool(text)) for text in texts], device=device).view(-1, 1, 1, 1)
-        layout_loss = ((layout.float() - wanted).square() * told).mean()
-        return noise_loss(predicted, noise, self.weights[times].to(device)) + _LAYOUT_WEIGHT * layout_loss
+        loss = noise_loss(predicted, noise, self.weights[times].to(device))
+        return loss + self._text_loss(text.pooler_output.float(), latents, texts, scenes)
 
     def measure(self) -> dict[str, float]:
         """Rise of the noise error, in percent, when one word of the caption is wrong."""
@@ -92,21 +103,35 @@ class DiffusionStage:
         with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16):
             text = self.model.text_encoder(self._tokens(texts).to(device)).last_hidden_state
             predicted = self.model.unet(noisy, time, text, return_dict=False)[0]
-        return (predicted.float().cpu() - noise).square().mean(dim=(1, 2, 3))
+        error: Tensor = (predicted.float().cpu() - noise).square().mean(dim=(1, 2, 3))
+        return error
 
-    def _batch(self, lesson: Lesson, rng: random.Random) -> tuple[Tensor, list[str]]:
-        chosen, texts = [], []
+    def _text_loss(
+        self, pooled: Tensor, latents: Tensor, texts: Sequence[str], scenes: Sequence[Scene]
+    ) -> Tensor:
+        """What the end-of-text vector should tell: the rough layout and the scene; empty captions tell nothing."""
+        told = torch.tensor([bool(text) for text in texts], device=pooled.device)
+        wanted = functional.adaptive_avg_pool2d(latents[told], 4)
+        layout = (self.model.layout(pooled[told]) - wanted).square().mean()
+        answers = Answers.of([scene for scene, text in zip(scenes, texts, strict=True) if text])
+        loss: Tensor = _LAYOUT_WEIGHT * layout + _READING_WEIGHT * self.model.reader.loss(
+            pooled[told], answers
+        )
+        return loss
+
+    def _batch(self, lesson: Lesson, rng: random.Random) -> tuple[Tensor, list[str], list[Scene]]:
+        chosen, texts, scenes = [], [], []
         for phase in rng.choices(list(lesson.shares), list(lesson.shares.values()), k=lesson.batch):
             if phase not in self.pools:
                 self.pools[phase] = self.read(phase)
             pool = self.pools[phase]
             index = rng.randrange(len(pool))
             chosen.append(pool.latents[index])
-            texts.append("" if rng.random() < _DROPPED_CAPTIONS else self._text(pool.seeds[index], phase, rng))
-        return torch.stack(chosen).float() * self.scale, texts
+            scenes.append(scene_of(pool.seeds[index], phase))
+            texts.append("" if rng.random() < _DROPPED_CAPTIONS else self._text(scenes[-1], rng))
+        return torch.stack(chosen).float() * self.scale, texts, scenes
 
-    def _text(self, seed: int, phase: str, rng: random.Random) -> str:
-        scene = scene_of(seed, phase)
+    def _text(self, scene: Scene, rng: random.Random) -> str:
         text = caption(scene, rng)
         while text in self.avoid:
             text = caption(scene, rng)
@@ -119,4 +144,5 @@ class DiffusionStage:
 
     def _tokens(self, texts: Sequence[str]) -> Tensor:
         encoded = self.tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt")
-        return encoded["input_ids"]
+        tokens: Tensor = encoded["input_ids"]
+        return tokens

@@ -54,9 +54,20 @@ def picture_of(scene: Scene) -> Image.Image:
     return drawn(scene).picture
 
 
-def _brush(scene: Scene, thing: Thing, pen: ImageDraw.ImageDraw, mask: ImageDraw.ImageDraw, horizon: int,
-           rng: random.Random, wobble: float) -> Brush:
-    dx, dy, grow = (rng.uniform(-7, 7) * wobble, rng.uniform(-7, 7) * wobble, rng.uniform(-0.06, 0.06) * wobble)
+def _brush(
+    scene: Scene,
+    thing: Thing,
+    pen: ImageDraw.ImageDraw,
+    mask: ImageDraw.ImageDraw,
+    horizon: int,
+    rng: random.Random,
+    wobble: float,
+) -> Brush:
+    dx, dy, grow = (
+        rng.uniform(-7, 7) * wobble,
+        rng.uniform(-7, 7) * wobble,
+        rng.uniform(-0.06, 0.06) * wobble,
+    )
     colour = PALETTE[thing.colour]
     if thing.kind in SHAPES:
         radius = (_COUNT_RADIUS if scene.counted else _SHAPE_RADIUS[thing.size]) * (1 + grow)
@@ -78,8 +89,10 @@ def _shadow(pen: ImageDraw.ImageDraw, brush: Brush, scene: Scene) -> None:
     height = brush.radius * 0.14
     if base < _DRAWN_SIDE * 0.7:
         return
-    pen.ellipse([brush.x - width, base - height, brush.x + width, base + height],
-                fill=shade(_ground_colour(scene), 0.82))
+    pen.ellipse(
+        [brush.x - width, base - height, brush.x + width, base + height],
+        fill=shade(_ground_colour(scene), 0.82),
+    )
 
 
 def _landscape(scene: Scene, horizon: int, rng: random.Random) -> Image.Image:
@@ -87,7 +100,9 @@ def _landscape(scene: Scene, horizon: int, rng: random.Random) -> Image.Image:
     strip = Image.new("RGB", (1, 2))
     strip.putpixel((0, 0), top)
     strip.putpixel((0, 1), bottom)
-    image = strip.resize((_DRAWN_SIDE, horizon), Image.Resampling.BILINEAR).crop((0, 0, _DRAWN_SIDE, _DRAWN_SIDE))
+    image = strip.resize((_DRAWN_SIDE, horizon), Image.Resampling.BILINEAR).crop(
+        (0, 0, _DRAWN_SIDE, _DRAWN_SIDE)
+    )
     pen = ImageDraw.Draw(image)
     if scene.sky == "night":
         _stars(pen, rng)

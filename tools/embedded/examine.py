@@ -18,8 +18,15 @@ from tools.embedded.classifier import Eye, load_eye
 from tools.embedded.drawing import picture_of
 from tools.embedded.export import load
 from tools.embedded.held_out import Prompt, load_held_out
-from tools.embedded.measuring import (background_right, counted_right, ground_right, light_side_right, sky_right,
-                                      thing_colours, thing_kinds)
+from tools.embedded.measuring import (
+    background_right,
+    counted_right,
+    ground_right,
+    light_side_right,
+    sky_right,
+    thing_colours,
+    thing_kinds,
+)
 from tools.embedded.sampling import Sampling, contact_sheet, sample
 from tools.embedded.world import FORBIDDEN
 
@@ -76,10 +83,14 @@ def totals(found: Sequence[Mark]) -> dict[str, dict[str, float]]:
             groups["all things recognised"].append(mark.right)
         if mark.measure in ("background", "sky"):
             groups["background or sky"].append(mark.right)
-    return {name: {"right": round(sum(g) / len(g), 4), "checks": len(g)} for name, g in sorted(groups.items())}
+    return {
+        name: {"right": round(sum(g) / len(g), 4), "checks": len(g)} for name, g in sorted(groups.items())
+    }
 
 
-def examine(checkpoint: Path, eye: Eye, *, count: int, settings: Sampling) -> tuple[dict[str, dict[str, float]], list[Image.Image]]:
+def examine(
+    checkpoint: Path, eye: Eye, *, count: int, settings: Sampling
+) -> tuple[dict[str, dict[str, float]], list[Image.Image]]:
     """Sample `count` of the held-out prompts, evenly spread, and mark them."""
     prompts = _spread(count)
     parts = load(checkpoint)
@@ -87,7 +98,7 @@ def examine(checkpoint: Path, eye: Eye, *, count: int, settings: Sampling) -> tu
     pictures: list[Image.Image] = []
     starts = range(0, len(prompts), settings.batch)
     for start in track(starts, description="examining", disable=not sys.stderr.isatty()):
-        some = prompts[start:start + settings.batch]
+        some = prompts[start : start + settings.batch]
         made = sample(parts, [p.text for p in some], [p.seed for p in some], settings=settings)
         for picture, prompt in zip(made, some, strict=True):
             found += marks(picture, prompt, eye)
@@ -113,17 +124,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=500, help="how many of the 500 prompts")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--sheet", type=Path, help="write the pictures as one PNG")
-    parser.add_argument("--eye", type=Path, default=Path("build/embedded/eye.safetensors"),
-                        help="weights of the examiner's classifier; trained and written here if missing")
+    parser.add_argument(
+        "--eye",
+        type=Path,
+        default=Path("build/embedded/eye.safetensors"),
+        help="weights of the examiner's classifier; trained and written here if missing",
+    )
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--cfg", type=float, default=5.0)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--ceiling", action="store_true", help="mark the true drawings instead of a model's pictures")
+    parser.add_argument(
+        "--ceiling", action="store_true", help="mark the true drawings instead of a model's pictures"
+    )
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     eye = load_eye(options.eye)
+    pictures: list[Image.Image] = []
     if options.ceiling:
-        result, pictures = ceiling(eye, count=options.count), []
+        result = ceiling(eye, count=options.count)
     else:
         settings = Sampling(steps=options.steps, guidance=options.cfg)
         result, pictures = examine(options.checkpoint, eye, count=options.count, settings=settings)

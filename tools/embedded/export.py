@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,23 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from tools.embedded.layout import TEXT_PREFIX, ldm_text, ldm_unet, ldm_vae
-from tools.embedded.models import NOISE_SCHEDULE, TEXT_POSITIONS
+from tools.embedded.models import NOISE_SCHEDULE, TEXT_POSITIONS, plain_text_encoder, plain_unet
 from tools.embedded.tokenizer import Vocabulary
 
-_DESCRIPTION = ("A small latent diffusion model of the Stable Diffusion 1.x family, trained from nothing on generated "
-                "pictures of plain shapes and small scenes. 128x128 pixels, English words of a small grammar.")
-_NOT_CONFIG = ("_class_name", "_diffusers_version", "_name_or_path", "decay", "dtype", "transformers_version",
-               "architectures", "torch_dtype")
+_DESCRIPTION = (
+    "A small latent diffusion model of the Stable Diffusion 1.x family, trained from nothing on generated "
+    "pictures of plain shapes and small scenes. 128x128 pixels, English words of a small grammar."
+)
+_NOT_CONFIG = (
+    "_class_name",
+    "_diffusers_version",
+    "_name_or_path",
+    "decay",
+    "dtype",
+    "transformers_version",
+    "architectures",
+    "torch_dtype",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +57,7 @@ def export(parts: Parts, path: Path, *, title: str, date: str, training: dict[st
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".part")
     save_file(halves, draft, metadata=_header(parts, title=title, date=date, training=training))
-    os.replace(draft, path)
+    draft.replace(path)
     return path.stat().st_size
 
 
@@ -57,11 +66,11 @@ def load(path: Path) -> Parts:
     header = read_header(path)
     config, words = json.loads(header["graphcore.config"]), json.loads(header["graphcore.tokenizer"])
     tensors = {name: value.float() for name, value in load_file(path).items()}
-    unet = UNet2DConditionModel.from_config(config["unet"])
+    unet = plain_unet(config["unet"])
     unet.load_state_dict(convert_ldm_unet_checkpoint(dict(tensors), config["unet"]))
     vae = AutoencoderKL.from_config(config["vae"])
     vae.load_state_dict(convert_ldm_vae_checkpoint(dict(tensors), config["vae"]))
-    text_encoder = CLIPTextModel(CLIPTextConfig(**config["text_encoder"]))
+    text_encoder = plain_text_encoder(CLIPTextConfig(**config["text_encoder"]))
     text_encoder.load_state_dict(_text_state(text_encoder, tensors))
     vocabulary = Vocabulary(tokens=words["vocab"], merges=tuple((a, b) for a, b in words["merges"]))
     return Parts(unet=unet.eval(), vae=vae.eval(), text_encoder=text_encoder.eval(), vocabulary=vocabulary)
@@ -80,24 +89,40 @@ def _text_state(model: CLIPTextModel, tensors: dict[str, Tensor]) -> dict[str, T
 
 def _header(parts: Parts, *, title: str, date: str, training: dict[str, Any]) -> dict[str, str]:
     side = int(parts.vae.config["sample_size"])
-    config = {"unet": _plain(dict(parts.unet.config)), "vae": _plain(dict(parts.vae.config)),
-              "text_encoder": _plain(parts.text_encoder.config.to_dict()), "scheduler": NOISE_SCHEDULE}
-    words = {"vocab": parts.vocabulary.tokens, "merges": [list(pair) for pair in parts.vocabulary.merges],
-             "model_max_length": TEXT_POSITIONS}
+    config = {
+        "unet": _plain(dict(parts.unet.config)),
+        "vae": _plain(dict(parts.vae.config)),
+        "text_encoder": _plain(parts.text_encoder.config.to_dict()),
+        "scheduler": NOISE_SCHEDULE,
+    }
+    words = {
+        "vocab": parts.vocabulary.tokens,
+        "merges": [list(pair) for pair in parts.vocabulary.merges],
+        "model_max_length": TEXT_POSITIONS,
+    }
     return {
         "format": "pt",
-        "modelspec.sai_model_spec": "1.0.0", "modelspec.architecture": "stable-diffusion-v1",
-        "modelspec.implementation": "diffusers", "modelspec.title": title, "modelspec.description": _DESCRIPTION,
-        "modelspec.license": "CC0-1.0", "modelspec.date": date, "modelspec.resolution": f"{side}x{side}",
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": "stable-diffusion-v1",
+        "modelspec.implementation": "diffusers",
+        "modelspec.title": title,
+        "modelspec.description": _DESCRIPTION,
+        "modelspec.license": "CC0-1.0",
+        "modelspec.date": date,
+        "modelspec.resolution": f"{side}x{side}",
         "modelspec.prediction_type": "epsilon",
-        "graphcore.config": json.dumps(config), "graphcore.tokenizer": json.dumps(words),
+        "graphcore.config": json.dumps(config),
+        "graphcore.tokenizer": json.dumps(words),
         "graphcore.training": json.dumps(training),
     }
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in config.items()
-            if name not in _NOT_CONFIG and not name.startswith("_") and value is not None}
+    return {
+        name: value
+        for name, value in config.items()
+        if name not in _NOT_CONFIG and not name.startswith("_") and value is not None
+    }
 
 
 def same_outputs(one: Parts, other: Parts) -> bool:

@@ -47,7 +47,9 @@ def load_held_out(path: Path = HELD_OUT_FILE) -> HeldOut:
     for entry in json.loads(path.read_text()):
         fields = dict(entry["scene"])
         fields["things"] = tuple(Thing(**thing) for thing in fields["things"])
-        prompts.append(Prompt(kind=entry["kind"], text=entry["text"], seed=entry["seed"], scene=Scene(**fields)))
+        prompts.append(
+            Prompt(kind=entry["kind"], text=entry["text"], seed=entry["seed"], scene=Scene(**fields))
+        )
     return _held(prompts)
 
 
@@ -65,16 +67,22 @@ def draw_held_out() -> HeldOut:
                 continue
             seen.add(scene.meaning())
             kept += 1
-            prompts.append(Prompt(kind=kind, text=caption(scene, rng, FULL), seed=rng.getrandbits(31), scene=scene))
+            prompts.append(
+                Prompt(kind=kind, text=caption(scene, rng, FULL), seed=rng.getrandbits(31), scene=scene)
+            )
     return _held(prompts)
 
 
 def write_held_out(path: Path = HELD_OUT_FILE) -> None:
     """Write the fixed file, one prompt a line."""
-    lines = [json.dumps({"kind": p.kind, "text": p.text, "seed": p.seed, "scene": asdict(p.scene)})
-             for p in draw_held_out().prompts]
+    lines = [
+        json.dumps({"kind": p.kind, "text": p.text, "seed": p.seed, "scene": asdict(p.scene)})
+        for p in draw_held_out().prompts
+    ]
     path.write_text("[\n" + ",\n".join(lines) + "\n]\n")
 
 
 def _held(prompts: list[Prompt]) -> HeldOut:
-    return HeldOut(tuple(prompts), frozenset(p.scene.meaning() for p in prompts), frozenset(p.text for p in prompts))
+    return HeldOut(
+        tuple(prompts), frozenset(p.scene.meaning() for p in prompts), frozenset(p.text for p in prompts)
+    )

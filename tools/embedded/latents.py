@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,9 @@ class LatentSet:
         return len(self.seeds)
 
 
-def encode_set(vae: AutoencoderKL, phase: str, path: Path, *, first: int, count: int, held_out: HeldOut) -> LatentSet:
+def encode_set(
+    vae: AutoencoderKL, phase: str, path: Path, *, first: int, count: int, held_out: HeldOut
+) -> LatentSet:
     """Draw and encode `count` scenes from seed `first` on, leaving out those of held-out meaning; write `path`."""
     seeds = _allowed(phase, first, count, held_out)
     made = []
@@ -46,7 +47,7 @@ def encode_set(vae: AutoencoderKL, phase: str, path: Path, *, first: int, count:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".part")
     save_file({"latents": latents, "seeds": torch.tensor(seeds)}, draft)
-    os.replace(draft, path)
+    draft.replace(path)
     return LatentSet(phase, latents, tuple(seeds))
 
 
@@ -54,7 +55,9 @@ def read_sets(folder: Path, phase: str) -> LatentSet:
     """All sets `PHASE-*.safetensors` of the folder, joined in order of name. Raises FileNotFoundError if none is."""
     paths = sorted(folder.glob(f"{phase}-*.safetensors"))
     if not paths:
-        raise FileNotFoundError(f"{folder} holds no latents of phase {phase!r}: run the stage 'latents' first.")
+        raise FileNotFoundError(
+            f"{folder} holds no latents of phase {phase!r}: run the stage 'latents' first."
+        )
     parts = [load_file(path) for path in paths]
     seeds = tuple(int(s) for part in parts for s in part["seeds"])
     return LatentSet(phase, torch.cat([part["latents"] for part in parts]), seeds)
@@ -77,4 +80,4 @@ def _allowed(phase: str, first: int, count: int, held_out: HeldOut) -> list[int]
 
 def _batches(seeds: Sequence[int]) -> Iterator[Sequence[int]]:
     for start in range(0, len(seeds), _BATCH):
-        yield seeds[start:start + _BATCH]
+        yield seeds[start : start + _BATCH]

@@ -12,14 +12,22 @@ VAE_PREFIX = "first_stage_model."
 TEXT_PREFIX = "cond_stage_model.transformer.text_model."
 
 _UNET_OUTER = {
-    "time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2",
-    "conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2",
-    "mid_block.resnets.0": "middle_block.0", "mid_block.attentions.0": "middle_block.1",
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "conv_in": "input_blocks.0.0",
+    "conv_norm_out": "out.0",
+    "conv_out": "out.2",
+    "mid_block.resnets.0": "middle_block.0",
+    "mid_block.attentions.0": "middle_block.1",
     "mid_block.resnets.1": "middle_block.2",
 }
 _UNET_RESIDUAL = {
-    "norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0",
-    "conv2": "out_layers.3", "conv_shortcut": "skip_connection",
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
 }
 
 
@@ -36,15 +44,20 @@ def ldm_vae(state: Mapping[str, Tensor], *, levels: int) -> dict[str, Tensor]:
 
 def ldm_text(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The CLIP text transformer's weights under their LDM names."""
-    return {TEXT_PREFIX + name.removeprefix("text_model."): value
-            for name, value in state.items() if not name.endswith("position_ids")}
+    return {
+        TEXT_PREFIX + name.removeprefix("text_model."): value
+        for name, value in state.items()
+        if not name.endswith("position_ids")
+    }
 
 
 def _unet_name(name: str, layers: int, attended: set[int]) -> str:
     for ours, theirs in _UNET_OUTER.items():
         if name.startswith(ours + "."):
-            return theirs + _residual(name[len(ours):])
-    match = re.match(r"(down|up)_blocks\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)(.*)", name)
+            return theirs + _residual(name[len(ours) :])
+    match = re.match(
+        r"(down|up)_blocks\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)(.*)", name
+    )
     if match is None:
         raise ValueError(f"The UNet weight {name!r} has no place in the LDM layout.")
     way, block, part, number, rest = match[1], int(match[2]), match[3], int(match[4]), match[5]
@@ -59,7 +72,9 @@ def _unet_name(name: str, layers: int, attended: set[int]) -> str:
 
 def _residual(rest: str) -> str:
     parts = rest.split(".")
-    return ".".join([parts[0], _UNET_RESIDUAL.get(parts[1], parts[1]), *parts[2:]]) if len(parts) > 1 else rest
+    return (
+        ".".join([parts[0], _UNET_RESIDUAL.get(parts[1], parts[1]), *parts[2:]]) if len(parts) > 1 else rest
+    )
 
 
 def _vae_name(name: str, levels: int) -> str:

@@ -25,7 +25,9 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 def cumulative_alphas() -> Tensor:
     """Product of 1 - beta up to each of the 1000 timesteps (scaled-linear betas of Stable Diffusion 1.x)."""
     first, last = NOISE_SCHEDULE["beta_start"], NOISE_SCHEDULE["beta_end"]
-    betas = torch.linspace(first**0.5, last**0.5, NOISE_SCHEDULE["num_train_timesteps"], dtype=torch.float64) ** 2
+    betas = (
+        torch.linspace(first**0.5, last**0.5, NOISE_SCHEDULE["num_train_timesteps"], dtype=torch.float64) ** 2
+    )
     return torch.cumprod(1 - betas, dim=0).float()
 
 
@@ -43,4 +45,6 @@ def timestep_weights(alphas: Tensor, *, cap: float = 60.0) -> Tensor:
 
 def noise_loss(predicted: Tensor, noise: Tensor, weights: Tensor) -> Tensor:
     """Mean square error of the predicted noise, each sample times its weight."""
-    return (functional.mse_loss(predicted.float(), noise, reduction="none").mean(dim=(1, 2, 3)) * weights).mean()
+    return (
+        functional.mse_loss(predicted.float(), noise, reduction="none").mean(dim=(1, 2, 3)) * weights
+    ).mean()

@@ -1,4 +1,4 @@
-"""Plain measurements of a picture against the scene it should show: colours at places, sky, ground, background, light."""
+"""Plain measurements of a picture against its scene: colours at places, sky, ground, background, light."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ def thing_kinds(picture: Image.Image, scene: Scene, eye: Eye) -> list[bool]:
     drawing = drawn(replace(scene, style="plain"), steady=True)
     centres = [centre(mask) for mask in drawing.masks]
     seen = eye.names(picture, centres)
-    return [kind == thing.kind for kind, thing in zip(seen, sorted(scene.things, key=lambda t: t.row), strict=True)]
+    return [
+        kind == thing.kind
+        for kind, thing in zip(seen, sorted(scene.things, key=lambda t: t.row), strict=True)
+    ]
 
 
 def counted_right(picture: Image.Image, scene: Scene, eye: Eye) -> bool:
@@ -49,7 +52,7 @@ def sky_right(picture: Image.Image, scene: Scene) -> bool:
 
 def ground_right(picture: Image.Image, scene: Scene) -> bool:
     """Whether the lowest part is nearest the ground named, in this sky's light."""
-    mean = np.median(_pixels(picture)[_GROUND_TOP + 12:].reshape(-1, 3), axis=0)
+    mean = np.median(_pixels(picture)[_GROUND_TOP + 12 :].reshape(-1, 3), axis=0)
     dim = 0.6 if scene.sky == "night" else 1.0
     tones = {name: np.array(shade(colour, dim)) for name, colour in GROUND.items()}
     return min(tones, key=lambda name: float(np.abs(tones[name] - mean).sum())) == scene.ground
@@ -71,7 +74,7 @@ def light_side_right(picture: Image.Image, scene: Scene) -> bool:
     shares = []
     for side in (here, 2 - here):
         x = 23 + 41 * side
-        patch = pixels[10:36, x - 14:x + 14].reshape(-1, 3)
+        patch = pixels[10:36, x - 14 : x + 14].reshape(-1, 3)
         shares.append(float((np.abs(patch - tone).sum(axis=1) < 130).mean()))
     return shares[0] > 0.3 and shares[1] < 0.3
 
@@ -112,7 +115,8 @@ def _commonest(pixels: Pixels) -> str:
 def _nearest_names(pixels: Pixels) -> NDArray[np.int64]:
     tones = np.array(list(PALETTE.values()), dtype=np.float32)
     distances = np.square(pixels[:, None, :] - tones[None]).sum(axis=2)
-    return distances.argmin(axis=1)
+    nearest: NDArray[np.int64] = distances.argmin(axis=1)
+    return nearest
 
 
 def _pixels(picture: Image.Image) -> Pixels:

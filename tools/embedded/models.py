@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +13,14 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 NOISE_SCHEDULE: dict[str, Any] = {
-    "num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
-    "prediction_type": "epsilon", "clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1,
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "prediction_type": "epsilon",
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
 }
 LATENT_CHANNELS = 4
 TEXT_POSITIONS = 77
@@ -34,18 +41,34 @@ class Sizes:
     text_heads: int = 4
 
 
-TINY = Sizes(side=64, vae_widths=(8, 8, 8, 8), vae_groups=4, unet_widths=(16, 16), unet_groups=4,
-             text_width=16, text_layers=1, text_heads=2)
+TINY = Sizes(
+    side=64,
+    vae_widths=(8, 8, 8, 8),
+    vae_groups=4,
+    unet_widths=(16, 16),
+    unet_groups=4,
+    text_width=16,
+    text_layers=1,
+    text_heads=2,
+)
 
 
 def new_vae(sizes: Sizes) -> AutoencoderKL:
     """An autoencoder that reduces by 8 to 4 channels, started near the identity."""
     levels = len(sizes.vae_widths)
     vae = AutoencoderKL(
-        in_channels=3, out_channels=3, latent_channels=LATENT_CHANNELS, sample_size=sizes.side,
-        down_block_types=("DownEncoderBlock2D",) * levels, up_block_types=("UpDecoderBlock2D",) * levels,
-        block_out_channels=sizes.vae_widths, layers_per_block=1, norm_num_groups=sizes.vae_groups,
-        mid_block_add_attention=False, scaling_factor=1.0)
+        in_channels=3,
+        out_channels=3,
+        latent_channels=LATENT_CHANNELS,
+        sample_size=sizes.side,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=sizes.vae_widths,
+        layers_per_block=1,
+        norm_num_groups=sizes.vae_groups,
+        mid_block_add_attention=False,
+        scaling_factor=1.0,
+    )
     _start_near_identity(vae)
     return vae
 
@@ -54,11 +77,17 @@ def new_unet(sizes: Sizes) -> UNet2DConditionModel:
     """A UNet with cross attention at all levels but the lowest, started so that the border of the picture shows."""
     levels = len(sizes.unet_widths)
     unet = UNet2DConditionModel(
-        sample_size=sizes.side // 8, in_channels=LATENT_CHANNELS, out_channels=LATENT_CHANNELS,
+        sample_size=sizes.side // 8,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
         down_block_types=("CrossAttnDownBlock2D",) * (levels - 1) + ("DownBlock2D",),
         up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * (levels - 1),
-        block_out_channels=sizes.unet_widths, layers_per_block=1, norm_num_groups=sizes.unet_groups,
-        attention_head_dim=sizes.unet_heads, cross_attention_dim=sizes.text_width)
+        block_out_channels=sizes.unet_widths,
+        layers_per_block=1,
+        norm_num_groups=sizes.unet_groups,
+        attention_head_dim=sizes.unet_heads,
+        cross_attention_dim=sizes.text_width,
+    )
     unet.set_attn_processor(AttnProcessor())
     _start_border_aware(unet)
     return unet
@@ -66,16 +95,37 @@ def new_unet(sizes: Sizes) -> UNet2DConditionModel:
 
 def new_text_encoder(sizes: Sizes, *, vocabulary: int) -> CLIPTextModel:
     """A CLIP text transformer whose last two tokens are the start and the end of text."""
-    config = CLIPTextConfig(
-        vocab_size=vocabulary, hidden_size=sizes.text_width, intermediate_size=sizes.text_width * 4,
-        num_hidden_layers=sizes.text_layers, num_attention_heads=sizes.text_heads,
-        max_position_embeddings=TEXT_POSITIONS, hidden_act="quick_gelu", projection_dim=sizes.text_width,
-        bos_token_id=vocabulary - 2, eos_token_id=vocabulary - 1, pad_token_id=vocabulary - 1)
-    config._attn_implementation = "eager"
-    encoder = CLIPTextModel(config)  # plain attention trains faster than the fused kernel on a CPU
+    encoder = plain_text_encoder(
+        CLIPTextConfig(
+            vocab_size=vocabulary,
+            hidden_size=sizes.text_width,
+            intermediate_size=sizes.text_width * 4,
+            num_hidden_layers=sizes.text_layers,
+            num_attention_heads=sizes.text_heads,
+            max_position_embeddings=TEXT_POSITIONS,
+            hidden_act="quick_gelu",
+            projection_dim=sizes.text_width,
+            bos_token_id=vocabulary - 2,
+            eos_token_id=vocabulary - 1,
+            pad_token_id=vocabulary - 1,
+        )
+    )
     with torch.no_grad():
         encoder.get_input_embeddings().weight.mul_(10)
     return encoder
+
+
+def plain_text_encoder(config: CLIPTextConfig) -> CLIPTextModel:
+    """The model with plain attention, which trains faster on a CPU than the fused kernel."""
+    config._attn_implementation = "eager"
+    return CLIPTextModel(config)
+
+
+def plain_unet(config: Mapping[str, Any]) -> UNet2DConditionModel:
+    """The UNet with plain attention, for the same reason."""
+    unet = UNet2DConditionModel.from_config(dict(config))
+    unet.set_attn_processor(AttnProcessor())
+    return unet
 
 
 class LayoutHead(nn.Module):
@@ -87,7 +137,8 @@ class LayoutHead(nn.Module):
 
     def forward(self, pooled: torch.Tensor) -> torch.Tensor:
         """(batch, width) -> (batch, 4, 4, 4)."""
-        return self.body(pooled).unflatten(1, (LATENT_CHANNELS, 4, 4))
+        layout: torch.Tensor = self.body(pooled).unflatten(1, (LATENT_CHANNELS, 4, 4))
+        return layout
 
 
 def _start_near_identity(vae: AutoencoderKL) -> None:
@@ -126,7 +177,7 @@ def _start_border_aware(unet: UNet2DConditionModel) -> None:
     """Residual branches and output silent; random biases before zero padding let features tell the border."""
     with torch.no_grad():
         for name, module in unet.named_modules():
-            if not isinstance(module, nn.Conv2d):
+            if not isinstance(module, nn.Conv2d) or module.bias is None:
                 continue
             if name.endswith("conv2") or name == "conv_out":
                 module.weight.zero_()

@@ -46,4 +46,6 @@ def shade(colour: RGB, factor: float) -> RGB:
 
 def nearest(colour: tuple[float, float, float]) -> str:
     """The name of the palette colour nearest in RGB."""
-    return min(PALETTE, key=lambda name: sum((a - b) ** 2 for a, b in zip(PALETTE[name], colour, strict=True)))
+    return min(
+        PALETTE, key=lambda name: sum((a - b) ** 2 for a, b in zip(PALETTE[name], colour, strict=True))
+    )

@@ -43,19 +43,30 @@ def swapped_word_rise(model: NoiseModel, probe: Probe) -> float:
 
 
 def build_probes(one: LatentSet, two: LatentSet | None = None, *, size: int = 32) -> list[Probe]:
-    """The probes over held-out latents: one thing (`one`), and if given the phase with lights and two things (`two`)."""
-    probes = [_probe("side", one, _other_side, size), _probe("shape_row", one, _other_row, size),
-              _probe("colour", one, _other_colour, size), _probe("kind", one, _other_kind, size),
-              _probe("sky", one, _other_sky, size)]
+    """The probes over held-out latents: of one thing (`one`), and of lights and two things (`two`)."""
+    probes = [
+        _probe("side", one, _other_side, size),
+        _probe("shape_row", one, _other_row, size),
+        _probe("colour", one, _other_colour, size),
+        _probe("kind", one, _other_kind, size),
+        _probe("sky", one, _other_sky, size),
+    ]
     if two is not None:
-        probes += [_probe("sun_side", two, _other_light_side, size), _probe("two_sides", two, _exchanged, size),
-                   _probe("second_colour", two, _other_second_colour, size)]
+        probes += [
+            _probe("sun_side", two, _other_light_side, size),
+            _probe("two_sides", two, _exchanged, size),
+            _probe("second_colour", two, _other_second_colour, size),
+        ]
     return [probe for probe in probes if probe.right]
 
 
-def _probe(name: str, latents: LatentSet, change: Callable[[Scene, random.Random], Scene | None], size: int) -> Probe:
+def _probe(
+    name: str, latents: LatentSet, change: Callable[[Scene, random.Random], Scene | None], size: int
+) -> Probe:
     rng = random.Random(name)
-    rows, right, wrong = [], [], []
+    rows: list[int] = []
+    right: list[str] = []
+    wrong: list[str] = []
     for row, seed in enumerate(latents.seeds):
         scene = scene_of(seed, latents.phase)
         other = None if scene.style != "plain" or scene.counted else change(scene, rng)

@@ -22,12 +22,14 @@ class Recipe:
     decoder_batch: int = 4
     pictures: tuple[tuple[str, int], ...] = (("one", 4096), ("light", 4096), ("two", 8192))
     probes: int = 256
-    diffusion_steps: int = 3600
+    text_steps: int = 1600
+    text_rate: float = 1e-3
+    text_batch: int = 64
+    diffusion_steps: int = 2000
     diffusion_rate: float = 8e-4
     lessons: tuple[Lesson, ...] = (
-        Lesson(until=900, batch=24, shares={"one": 1.0}),
-        Lesson(until=1700, batch=32, shares={"one": 0.4, "light": 0.6}),
-        Lesson(until=3600, batch=40, shares={"one": 0.15, "light": 0.25, "two": 0.6}),
+        Lesson(until=500, batch=24, shares={"one": 0.6, "light": 0.4}),
+        Lesson(until=2000, batch=32, shares={"one": 0.2, "light": 0.3, "two": 0.5}),
     )
     refining_steps: int = 2000
     refining_rate: float = 5e-4
@@ -35,9 +37,21 @@ class Recipe:
 
 
 SMOKE = Recipe(
-    sizes=TINY, vae_steps=4, growth=((0.5, 16, 4), (0.5, 64, 2)), decoder_steps=4, decoder_batch=2,
-    pictures=(("one", 8), ("light", 8), ("two", 8)), probes=8, diffusion_steps=6,
-    lessons=(Lesson(until=2, batch=4, shares={"one": 1.0}), Lesson(until=4, batch=4, shares={"one": 0.5, "light": 0.5}),
-             Lesson(until=6, batch=4, shares={"two": 1.0})),
-    refining_steps=3, refining=Lesson(until=10**9, batch=4, shares={"one": 0.5, "two": 0.5}),
+    sizes=TINY,
+    vae_steps=4,
+    growth=((0.5, 16, 4), (0.5, 64, 2)),
+    decoder_steps=4,
+    decoder_batch=2,
+    pictures=(("one", 8), ("light", 8), ("two", 8)),
+    probes=8,
+    text_steps=4,
+    text_batch=8,
+    diffusion_steps=6,
+    lessons=(
+        Lesson(until=2, batch=4, shares={"one": 1.0}),
+        Lesson(until=4, batch=4, shares={"one": 0.5, "light": 0.5}),
+        Lesson(until=6, batch=4, shares={"two": 1.0}),
+    ),
+    refining_steps=3,
+    refining=Lesson(until=10**9, batch=4, shares={"one": 0.5, "two": 0.5}),
 )

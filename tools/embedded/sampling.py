@@ -26,8 +26,14 @@ class Sampling:
     compute: torch.dtype = torch.bfloat16
 
 
-def sample(parts: Parts, prompts: Sequence[str], seeds: Sequence[int], *, negatives: Sequence[str] | None = None,
-           settings: Sampling | None = None) -> list[Image.Image]:
+def sample(
+    parts: Parts,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    negatives: Sequence[str] | None = None,
+    settings: Sampling | None = None,
+) -> list[Image.Image]:
     """One picture for each prompt and seed. The same seed gives the same noise whatever the batch."""
     settings = settings or Sampling()
     negatives = negatives or [""] * len(prompts)
@@ -38,15 +44,23 @@ def sample(parts: Parts, prompts: Sequence[str], seeds: Sequence[int], *, negati
     return made
 
 
-def _batch(parts: Parts, prompts: Sequence[str], seeds: Sequence[int], negatives: Sequence[str],
-           settings: Sampling) -> list[Image.Image]:
+def _batch(
+    parts: Parts, prompts: Sequence[str], seeds: Sequence[int], negatives: Sequence[str], settings: Sampling
+) -> list[Image.Image]:
     scheduler = DPMSolverMultistepScheduler(
-        beta_start=NOISE_SCHEDULE["beta_start"], beta_end=NOISE_SCHEDULE["beta_end"], beta_schedule="scaled_linear",
-        use_karras_sigmas=True, algorithm_type="dpmsolver++", solver_order=2)
+        beta_start=NOISE_SCHEDULE["beta_start"],
+        beta_end=NOISE_SCHEDULE["beta_end"],
+        beta_schedule="scaled_linear",
+        use_karras_sigmas=True,
+        algorithm_type="dpmsolver++",
+        solver_order=2,
+    )
     scheduler.set_timesteps(settings.steps)
     edge = settings.side // 8
     shape = (LATENT_CHANNELS, edge, edge)
-    latents = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+    latents = torch.stack(
+        [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    )
     latents = latents * scheduler.init_noise_sigma
     plain = settings.compute == torch.float32
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=not plain):
@@ -61,7 +75,9 @@ def _batch(parts: Parts, prompts: Sequence[str], seeds: Sequence[int], negatives
 
 
 def _encoded(parts: Parts, texts: Sequence[str]) -> Tensor:
-    tokens = parts.tokenizer()(list(texts), padding="max_length", truncation=True, return_tensors="pt")["input_ids"]
+    tokens = parts.tokenizer()(list(texts), padding="max_length", truncation=True, return_tensors="pt")[
+        "input_ids"
+    ]
     encoded: Tensor = parts.text_encoder(tokens).last_hidden_state
     return encoded
 

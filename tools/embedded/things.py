@@ -114,8 +114,10 @@ def flower(b: Brush) -> None:
 
 def mushroom(b: Brush) -> None:
     b.polygon([(-0.25, 0), (0.25, 0), (0.38, 1), (-0.38, 1)], (240, 230, 208))
-    b.polygon([(-1, 0.15), (-0.86, -0.4), (-0.5, -0.82), (0, -0.98), (0.5, -0.82), (0.86, -0.4), (1, 0.15)],
-              b.colour)
+    b.polygon(
+        [(-1, 0.15), (-0.86, -0.4), (-0.5, -0.82), (0, -0.98), (0.5, -0.82), (0.86, -0.4), (1, 0.15)],
+        b.colour,
+    )
     dot = (252, 250, 240) if sum(b.colour) < 640 else (150, 150, 156)
     for x, y, r in ((-0.45, -0.25, 0.17), (0.05, -0.6, 0.17), (0.5, -0.2, 0.17)):
         b.ellipse(x - r, y - r, x + r, y + r, dot)
@@ -153,8 +155,22 @@ def _star(points: int, outer: float, inner: float) -> list[Point]:
 
 
 DRAWN: dict[str, Callable[[Brush], None]] = {
-    "circle": circle, "square": square, "triangle": triangle, "star": star, "heart": heart,
-    "diamond": diamond, "ring": ring, "cross": cross, "house": house, "tree": tree, "boat": boat,
-    "car": car, "cat": cat, "balloon": balloon, "flower": flower, "mushroom": mushroom,
-    "castle": castle, "skull": skull,
+    "circle": circle,
+    "square": square,
+    "triangle": triangle,
+    "star": star,
+    "heart": heart,
+    "diamond": diamond,
+    "ring": ring,
+    "cross": cross,
+    "house": house,
+    "tree": tree,
+    "boat": boat,
+    "car": car,
+    "cat": cat,
+    "balloon": balloon,
+    "flower": flower,
+    "mushroom": mushroom,
+    "castle": castle,
+    "skull": skull,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from transformers import CLIPTokenizer
 
@@ -22,8 +23,9 @@ class Vocabulary:
 
     def tokenizer(self) -> CLIPTokenizer:
         """The transformers tokenizer of this vocabulary, 77 positions."""
-        return CLIPTokenizer(vocab=dict(self.tokens), merges=[tuple(m) for m in self.merges],
-                             model_max_length=TEXT_POSITIONS)
+        return CLIPTokenizer(
+            vocab=dict(self.tokens), merges=[tuple(m) for m in self.merges], model_max_length=TEXT_POSITIONS
+        )
 
 
 def vocabulary() -> Vocabulary:
@@ -35,7 +37,13 @@ def vocabulary() -> Vocabulary:
         while len(pieces) > 1:
             merges[(pieces[0], pieces[1])] = len(merges)
             pieces = [pieces[0] + pieces[1], *pieces[2:]]
-    names = [*symbols, *(s + _WORD_END for s in symbols), *dict.fromkeys(a + b for a, b in merges), START, END]
+    names = [
+        *symbols,
+        *(s + _WORD_END for s in symbols),
+        *dict.fromkeys(a + b for a, b in merges),
+        START,
+        END,
+    ]
     return Vocabulary(tokens={name: number for number, name in enumerate(names)}, merges=tuple(merges))
 
 
@@ -43,15 +51,15 @@ def _pieces(word: str, merges: dict[tuple[str, str], int]) -> list[str]:
     """`word` after all merges known so far, lowest rank first."""
     pieces = [*word[:-1], word[-1] + _WORD_END]
     while True:
-        ranked = [(merges[pair], k) for k, pair in enumerate(zip(pieces, pieces[1:], strict=False)) if pair in merges]
+        ranked = [(merges[pair], k) for k, pair in enumerate(pairwise(pieces)) if pair in merges]
         if not ranked:
             return pieces
         _, k = min(ranked)
-        pieces = [*pieces[:k], pieces[k] + pieces[k + 1], *pieces[k + 2:]]
+        pieces = [*pieces[:k], pieces[k] + pieces[k + 1], *pieces[k + 2 :]]
 
 
 def _byte_symbols() -> list[str]:
-    """The 256 printable stand-ins for bytes of GPT-2's and CLIP's byte-pair encoding, in byte order of the printable first."""
+    """The printable stand-ins for the 256 bytes in GPT-2's and CLIP's byte-pair encoding."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     hidden = [b for b in range(256) if b not in printable]
     return [chr(b) for b in printable] + [chr(256 + k) for k in range(len(hidden))]

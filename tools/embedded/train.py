@@ -1,4 +1,4 @@
-"""Command line of training: `python -m tools.embedded.train --stage vae [--resume]`; see the model card for the order."""
+"""Training: `python -m tools.embedded.train --stage vae [--resume]`; the stages in order are `STAGES`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tools.embedded.workshop import Workshop
 
 SHIPPED = Path("nodes/embedded/checkpoints/scenes-v1.safetensors")
 TITLE = "graphcore scenes v1"
-STAGES = ("all", "vae", "latents", "diffusion", "refining", "decoder", "export")
+STAGES = ("all", "vae", "latents", "text", "diffusion", "refining", "decoder", "export")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,7 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     recipe = SMOKE if options.smoke else Recipe()
-    shop = Workshop(folder=options.state, recipe=recipe, device=options.device, measure_every=options.measure_every)
+    shop = Workshop(
+        folder=options.state, recipe=recipe, device=options.device, measure_every=options.measure_every
+    )
     stages = STAGES[1:] if options.stage == "all" else (options.stage,)
     for stage in stages:
         try:
@@ -35,13 +37,22 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run_stage(shop: Workshop, stage: str, options: argparse.Namespace) -> None:
     """Run one stage with the command line's options."""
-    trained = {"vae": shop.train_vae, "diffusion": shop.train_diffusion, "refining": shop.refine_diffusion,
-               "decoder": shop.train_decoder}
+    trained = {
+        "vae": shop.train_vae,
+        "text": shop.train_text,
+        "diffusion": shop.train_diffusion,
+        "refining": shop.refine_diffusion,
+        "decoder": shop.train_decoder,
+    }
     if stage in trained:
         saved = (shop.folder / stage / "state.pt").exists()
         trained[stage](resume=options.resume and saved, stop=options.stop)
     elif stage == "latents":
-        phases = [options.phase] if options.phase else ["probe-one", "probe-two", *(name for name, _ in shop.recipe.pictures)]
+        phases = (
+            [options.phase]
+            if options.phase
+            else ["probe-one", "probe-two", *(name for name, _ in shop.recipe.pictures)]
+        )
         for phase in phases:
             shop.encode(phase, part=options.part, parts=options.parts)
     else:
@@ -53,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.embedded.train", description=__doc__)
     parser.add_argument("--stage", choices=STAGES, default="all")
     parser.add_argument("--state", type=Path, default=Path("build/embedded"), help="folder of training state")
-    parser.add_argument("--resume", action="store_true", help="continue a stage from its saved state, to the step")
+    parser.add_argument(
+        "--resume", action="store_true", help="continue a stage from its saved state, to the step"
+    )
     parser.add_argument("--stop", type=int, help="stop at this step of the stage (resume later)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the one training process")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
@@ -62,7 +75,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--part", type=int, default=0, help="stage latents: which share of the phase")
     parser.add_argument("--parts", type=int, default=1, help="stage latents: number of shares")
     parser.add_argument("--output", type=Path, default=SHIPPED, help="stage export: the file to write")
-    parser.add_argument("--date", default=datetime.date.today().isoformat(), help="stage export: date in the header")
+    parser.add_argument(
+        "--date",
+        default=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        help="stage export: date in the header",
+    )
     parser.add_argument("--smoke", action="store_true", help="tiny sizes and a few steps, to try the command")
     return parser
 

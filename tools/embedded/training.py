@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,9 +21,13 @@ class Stage(Protocol):
     """What a stage gives the loop. Everything random comes from `step`, so that a resumed run continues exactly."""
 
     name: str
-    model: nn.Module
     peak_rate: float
     weight_decay: float
+
+    @property
+    def model(self) -> nn.Module:
+        """What is trained."""
+        ...
 
     def loss(self, step: int) -> Tensor:
         """The loss of this step's batch, a pure function of the weights and the step."""
@@ -66,8 +69,13 @@ class Trainer:
         trained = {name: p for name, p in stage.model.named_parameters() if p.requires_grad}
         self.names, self.parameters = list(trained), list(trained.values())
         self.average = [p.detach().clone() for p in self.parameters]
-        self.optimiser = torch.optim.AdamW(self.parameters, lr=stage.peak_rate, betas=(0.9, 0.99),
-                                           weight_decay=stage.weight_decay, fused=True)
+        self.optimiser = torch.optim.AdamW(
+            self.parameters,
+            lr=stage.peak_rate,
+            betas=(0.9, 0.99),
+            weight_decay=stage.weight_decay,
+            fused=True,
+        )
         self.step = 0
         self.curve: list[tuple[int, float]] = []
         self.figures: list[dict[str, float]] = []
@@ -88,13 +96,27 @@ class Trainer:
         """Write `state.pt` in one move, the curve as a picture and the record as JSON."""
         self.folder.mkdir(parents=True, exist_ok=True)
         draft = self.folder / "state.pt.part"
-        torch.save({"model": self.stage.model.state_dict(), "average": self.average, "names": self.names,
-                    "step": self.step,
-                    "optimiser": self.optimiser.state_dict(), "seconds": self.seconds, "curve": self.curve,
-                    "figures": self.figures}, draft)
-        os.replace(draft, self.folder / "state.pt")
+        torch.save(
+            {
+                "model": self.stage.model.state_dict(),
+                "average": self.average,
+                "names": self.names,
+                "step": self.step,
+                "optimiser": self.optimiser.state_dict(),
+                "seconds": self.seconds,
+                "curve": self.curve,
+                "figures": self.figures,
+            },
+            draft,
+        )
+        draft.replace(self.folder / "state.pt")
         draw_curve(self.curve, self.figures, self.folder / "curve.png", title=self.stage.name)
-        record = {"stage": self.stage.name, "step": self.step, "seconds": round(self.seconds), "figures": self.figures}
+        record = {
+            "stage": self.stage.name,
+            "step": self.step,
+            "seconds": round(self.seconds),
+            "figures": self.figures,
+        }
         (self.folder / "record.json").write_text(json.dumps(record, indent=1))
 
     def run(self, *, announce: Callable[[str], None] = print) -> None:
@@ -125,12 +147,12 @@ class Trainer:
             group["lr"] = self.stage.peak_rate * self.plan.rate(self.step)
         loss = self.stage.loss(self.step)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.parameters, self.plan.clip)
         self.optimiser.step()
         keep = min(self.plan.averaging, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            torch._foreach_lerp_(self.average, self.parameters, 1 - keep)
+            torch._foreach_lerp_(self.average, list[Tensor](self.parameters), 1 - keep)
         self.step += 1
         value = float(loss.detach())
         if self.step % 10 == 0 or self.step < 10:
@@ -150,5 +172,10 @@ class Trainer:
 
 
 def _bar() -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"),
-                    TimeRemainingColumn())
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[loss]}"),
+        TimeRemainingColumn(),
+    )

@@ -26,8 +26,17 @@ class VaeStage:
 
     weight_decay = 0.0
 
-    def __init__(self, vae: AutoencoderKL, *, steps: int, growth: Sequence[tuple[float, int, int]], seed: int,
-                 decoder_only: bool = False, peak_rate: float = 1.5e-3, phase: str = "two") -> None:
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        *,
+        steps: int,
+        growth: Sequence[tuple[float, int, int]],
+        seed: int,
+        decoder_only: bool = False,
+        peak_rate: float = 1.5e-3,
+        phase: str = "two",
+    ) -> None:
         self.name = "decoder" if decoder_only else "vae"
         self.model, self.steps, self.growth, self.seed, self.phase = vae, steps, growth, seed, phase
         self.decoder_only, self.peak_rate = decoder_only, peak_rate
@@ -88,5 +97,5 @@ def crops(*, seed: int, crop: int, batch: int, phase: str) -> Tensor:
     for picture in pictures:
         for _ in range(each):
             y, x = rng.randrange(SIDE - crop + 1), rng.randrange(SIDE - crop + 1)
-            cut.append(picture[:, y:y + crop, x:x + crop])
+            cut.append(picture[:, y : y + crop, x : x + crop])
     return torch.stack(cut)

@@ -17,6 +17,7 @@ from tools.embedded.latents import PROBE_FIRST, LatentSet, encode_set, read_sets
 from tools.embedded.models import new_text_encoder, new_unet, new_vae
 from tools.embedded.probes import build_probes
 from tools.embedded.recipe import Recipe
+from tools.embedded.text_stage import TextPair, TextStage
 from tools.embedded.tokenizer import vocabulary
 from tools.embedded.training import Plan, Trainer
 from tools.embedded.vae_stage import VaeStage
@@ -35,25 +36,68 @@ class Workshop:
         """Stage "vae": encoder and decoder from nothing."""
         recipe = self.recipe
         torch.manual_seed(recipe.seed)
-        stage = VaeStage(new_vae(recipe.sizes).to(self.device), steps=recipe.vae_steps, growth=recipe.growth,
-                         seed=1000 * recipe.seed, peak_rate=recipe.vae_rate)
-        self._run(Trainer(stage, Plan(steps=recipe.vae_steps, stop=stop, warm_up=40, measure_every=self.measure_every),
-                          self.folder / "vae"), resume)
+        stage = VaeStage(
+            new_vae(recipe.sizes).to(self.device),
+            steps=recipe.vae_steps,
+            growth=recipe.growth,
+            seed=1000 * recipe.seed,
+            peak_rate=recipe.vae_rate,
+        )
+        self._run(
+            Trainer(
+                stage,
+                Plan(steps=recipe.vae_steps, stop=stop, warm_up=40, measure_every=self.measure_every),
+                self.folder / "vae",
+            ),
+            resume,
+        )
 
     def encode(self, phase: str, *, part: int = 0, parts: int = 1) -> None:
-        """Stage "latents": draw and encode the pictures of one phase ("probe-one" and "probe-two" are for measuring)."""
+        """Stage "latents": draw and encode the pictures of a phase; "probe-one" and "probe-two" serve measuring."""
         vae = self.trained_vae(decoder=False)
         probe = phase.startswith("probe-")
         real = phase.removeprefix("probe-")
         count = self.recipe.probes if probe else dict(self.recipe.pictures)[real] // parts
         first = PROBE_FIRST if probe else 2 * count * part
-        encode_set(vae, real, self.folder / "latents" / f"{phase}-{part}.safetensors", first=first, count=count,
-                   held_out=load_held_out())
+        encode_set(
+            vae,
+            real,
+            self.folder / "latents" / f"{phase}-{part}.safetensors",
+            first=first,
+            count=count,
+            held_out=load_held_out(),
+        )
+
+    def train_text(self, *, resume: bool, stop: int | None = None) -> None:
+        """Stage "text": the text encoder from nothing, on captions alone."""
+        recipe = self.recipe
+        torch.manual_seed(recipe.seed)
+        text_encoder = new_text_encoder(recipe.sizes, vocabulary=len(vocabulary().tokens))
+        stage = TextStage(
+            TextPair(text_encoder),
+            vocabulary().tokenizer(),
+            seed=recipe.seed,
+            held_out=load_held_out(),
+            batch=recipe.text_batch,
+            peak_rate=recipe.text_rate,
+        )
+        plan = Plan(
+            steps=recipe.text_steps,
+            stop=stop,
+            warm_up=40,
+            flat=0.6,
+            averaging=0.995,
+            measure_every=self.measure_every,
+        )
+        self._run(Trainer(stage, plan, self.folder / "text"), resume)
 
     def train_diffusion(self, *, resume: bool, stop: int | None = None) -> None:
-        """Stage "diffusion": UNet and text encoder from nothing, one lesson after another."""
+        """Stage "diffusion": the UNet from nothing with the text encoder, one lesson after another."""
         recipe = self.recipe
-        stage = self._diffusion_stage(self._new_pair(), recipe.lessons, seed=recipe.seed, rate=recipe.diffusion_rate)
+        pair = self._new_pair()
+        text = _averaged(self.folder / "text")
+        pair.load_state_dict(pair.state_dict() | text)
+        stage = self._diffusion_stage(pair, recipe.lessons, seed=recipe.seed, rate=recipe.diffusion_rate)
         plan = Plan(steps=recipe.diffusion_steps, stop=stop, flat=0.55, measure_every=self.measure_every)
         self._run(Trainer(stage, plan, self.folder / "diffusion"), resume)
 
@@ -61,8 +105,10 @@ class Workshop:
         """Stage "refining": goes on from the averaged weights of "diffusion" with a fresh optimiser."""
         recipe = self.recipe
         pair = self._new_pair()
-        pair.load_state_dict(_averaged(self.folder / "diffusion", pair))
-        stage = self._diffusion_stage(pair, (recipe.refining,), seed=recipe.seed + 1, rate=recipe.refining_rate)
+        pair.load_state_dict(_averaged(self.folder / "diffusion"))
+        stage = self._diffusion_stage(
+            pair, (recipe.refining,), seed=recipe.seed + 1, rate=recipe.refining_rate
+        )
         stage.name = "refining"
         plan = Plan(steps=recipe.refining_steps, stop=stop, flat=0.3, measure_every=self.measure_every)
         self._run(Trainer(stage, plan, self.folder / "refining"), resume)
@@ -71,19 +117,23 @@ class Workshop:
         """Stage "decoder": the decoder alone, on whole pictures, latents unchanged."""
         recipe = self.recipe
         growth = ((1.0, recipe.sizes.side, recipe.decoder_batch),)
-        stage = VaeStage(self.trained_vae(decoder=False), steps=recipe.decoder_steps, growth=growth,
-                         seed=1000 * recipe.seed + 500_000, decoder_only=True, peak_rate=recipe.decoder_rate)
+        stage = VaeStage(
+            self.trained_vae(decoder=False),
+            steps=recipe.decoder_steps,
+            growth=growth,
+            seed=1000 * recipe.seed + 500_000,
+            decoder_only=True,
+            peak_rate=recipe.decoder_rate,
+        )
         plan = Plan(steps=recipe.decoder_steps, stop=stop, flat=0.3, measure_every=self.measure_every)
         self._run(Trainer(stage, plan, self.folder / "decoder"), resume)
 
     def trained_vae(self, *, decoder: bool = True) -> AutoencoderKL:
         """The autoencoder so far, averaged weights; with `decoder`, its sharpened decoder if there is one."""
         vae = new_vae(self.recipe.sizes)
-        vae.load_state_dict(_averaged(self.folder / "vae", vae))
+        vae.load_state_dict(_averaged(self.folder / "vae"))
         if decoder and (self.folder / "decoder" / "state.pt").exists():
-            vae.encoder.requires_grad_(False)
-            vae.quant_conv.requires_grad_(False)
-            vae.load_state_dict(_averaged(self.folder / "decoder", vae))
+            vae.load_state_dict(_averaged(self.folder / "decoder"))
         return vae.to(self.device)
 
     def parts(self) -> Parts:
@@ -91,11 +141,15 @@ class Workshop:
         words = vocabulary()
         pair = self._new_pair()
         stage = "refining" if (self.folder / "refining" / "state.pt").exists() else "diffusion"
-        pair.load_state_dict(_averaged(self.folder / stage, pair))
+        pair.load_state_dict(_averaged(self.folder / stage))
         vae = self.trained_vae().cpu()
         vae.register_to_config(scaling_factor=round(self._scale(), 5))
-        return Parts(unet=pair.unet.cpu().eval(), vae=vae.eval(), text_encoder=pair.text_encoder.cpu().eval(),
-                     vocabulary=words)
+        return Parts(
+            unet=pair.unet.cpu().eval(),
+            vae=vae.eval(),
+            text_encoder=pair.text_encoder.cpu().eval(),
+            vocabulary=words,
+        )
 
     def export(self, path: Path, *, title: str, date: str) -> int:
         """Write the checkpoint so far; returns its size in bytes."""
@@ -120,11 +174,22 @@ class Workshop:
         text_encoder = new_text_encoder(self.recipe.sizes, vocabulary=len(vocabulary().tokens))
         return Pair(new_unet(self.recipe.sizes), text_encoder).to(self.device)
 
-    def _diffusion_stage(self, pair: Pair, lessons: tuple[Lesson, ...], *, seed: int, rate: float) -> DiffusionStage:
+    def _diffusion_stage(
+        self, pair: Pair, lessons: tuple[Lesson, ...], *, seed: int, rate: float
+    ) -> DiffusionStage:
         folder = self.folder / "latents"
         probes = build_probes(self._probe_set("one"), self._probe_set("two"))
-        return DiffusionStage(pair, vocabulary().tokenizer(), lambda phase: read_sets(folder, phase), lessons,
-                              scale=self._scale(), seed=seed, avoid=load_held_out().texts, probes=probes, peak_rate=rate)
+        return DiffusionStage(
+            pair,
+            vocabulary().tokenizer(),
+            lambda phase: read_sets(folder, phase),
+            lessons,
+            scale=self._scale(),
+            seed=seed,
+            avoid=load_held_out().texts,
+            probes=probes,
+            peak_rate=rate,
+        )
 
     def _probe_set(self, phase: str) -> LatentSet:
         return replace(read_sets(self.folder / "latents", f"probe-{phase}"), phase=phase)
@@ -133,7 +198,7 @@ class Workshop:
         return 1 / spread([self._probe_set("two")])
 
 
-def _averaged(folder: Path, model: torch.nn.Module) -> dict[str, torch.Tensor]:
+def _averaged(folder: Path) -> dict[str, torch.Tensor]:
     """The model's state with the averaged weights of the stage saved in `folder`."""
     saved = torch.load(folder / "state.pt", weights_only=True, map_location="cpu")
     state = dict(saved["model"])

@@ -108,16 +108,23 @@ class Draw:
         background = rng.choice(BACKGROUNDS)
         colours = distinct_colours(rng, {background}, 2)
         kinds = rng.choices(SHAPES, k=2)
-        first = Thing(kind=kinds[0], colour=colours[0], column=rng.randrange(3), row=rng.randrange(3),
-                      size=rng.choices(SIZES, (1, 3, 1))[0])
+        first = Thing(
+            kind=kinds[0],
+            colour=colours[0],
+            column=rng.randrange(3),
+            row=rng.randrange(3),
+            size=rng.choices(SIZES, (1, 3, 1))[0],
+        )
         if rng.random() >= self.mix.two:
             return Scene(things=(first,), background=background, style=style, jitter=jitter)
         low, high = (0, 2) if rng.random() < 0.7 else rng.choice(((0, 1), (1, 2)))
         across = rng.random() < 0.6
         line = rng.choices((0, 1, 2), (1, 3, 1))[0]
         spots = [(low, line), (high, line)] if across else [(line, low), (line, high)]
-        things = tuple(Thing(kind=k, colour=c, column=x, row=y)
-                       for k, c, (x, y) in zip(kinds, colours, spots, strict=True))
+        things = tuple(
+            Thing(kind=k, colour=c, column=x, row=y)
+            for k, c, (x, y) in zip(kinds, colours, spots, strict=True)
+        )
         return Scene(things=things, background=background, style=style, jitter=jitter)
 
     def _counted(self, style: str, jitter: int) -> Scene:
@@ -149,13 +156,23 @@ class Draw:
         else:
             columns = rng.choices((0, 1, 2), (2, 1, 2))
         size = rng.choices(SIZES, (1, 4, 1))[0] if len(columns) == 1 else "plain"
-        things = tuple(Thing(kind=k, colour=c, column=x, size=size)
-                       for k, c, x in zip(kinds, colours, columns, strict=False))
+        things = tuple(
+            Thing(kind=k, colour=c, column=x, size=size)
+            for k, c, x in zip(kinds, colours, columns, strict=False)
+        )
         if plain:
             return Scene(things=things, background=background, style=style, jitter=jitter)
         side = rng.choice((0, 2)) if rng.random() < mix.light else None
-        return Scene(things=things, sky=sky, ground=ground, light_side=side, clouds=clouds,
-                     mountains=rng.random() < mix.extras * 0.6, style=style, jitter=jitter)
+        return Scene(
+            things=things,
+            sky=sky,
+            ground=ground,
+            light_side=side,
+            clouds=clouds,
+            mountains=rng.random() < mix.extras * 0.6,
+            style=style,
+            jitter=jitter,
+        )
 
 
 COUNT_SPOTS: dict[int, tuple[tuple[int, int], ...]] = {
