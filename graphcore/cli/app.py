@@ -27,6 +27,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "convert": "graphcore.cli.convert:convert",
     "schema": "graphcore.cli.schema:schema",
     "stubs": "graphcore.cli.stubs:stubs",
+    "new-pack": "graphcore.cli.new_pack:new_pack",
     "serve": "graphcore.cli.serve:serve",
 }
 TRACEBACK_VARIABLE: Final = "GRAPHCORE_TRACEBACK"
