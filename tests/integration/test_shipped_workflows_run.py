@@ -1,0 +1,90 @@
+"""Every workflow that comes along is valid, and runs with its declared inputs set."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from graphcore import Engine, read_workflow
+from nodes.values import Image
+from tests.models import TinyModels
+from tests.tiny_engine import all_nodes, tiny_engine
+
+FOLDER = Path(__file__).resolve().parents[2] / "workflows"
+WORKFLOWS = sorted(path for path in FOLDER.glob("*.json") if path.name != "workflow.schema.json")
+SMALL = {"steps": 2, "second_steps": 2, "count": 2}
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory, tiny_models: TinyModels) -> Any:
+    folder = tmp_path_factory.mktemp("shipped")
+    (folder / "models" / "checkpoints").mkdir(parents=True)
+    shutil.copy(tiny_models.sd1(), folder / "models" / "checkpoints" / "scenes-v1.safetensors")
+    with tiny_engine(folder, folder / "models") as made:
+        yield made
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_it_runs(path: Path, engine: Engine) -> None:
+    workflow = read_workflow(path, engine.registry)
+    assert engine.validate(workflow) == []
+    few = {name: value for name, value in SMALL.items() if name in workflow.inputs}
+    result = engine.run(path, **(few or {"3.steps": 2}))
+    assert result.succeeded
+    pictures = [item for shown in result.shown.values() for item in shown if item["kind"] == "images"]
+    assert pictures
+    assert all((engine.files.output_dir / str(item["filename"])).stat().st_size > 0 for item in pictures)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in WORKFLOWS if "graphcore" in json.loads(path.read_text())], ids=lambda path: path.stem
+)
+def test_it_is_made_for_people(path: Path) -> None:
+    document = json.loads(path.read_text(encoding="utf-8"))
+    assert document["$schema"] == "./workflow.schema.json"
+    assert document["title"]
+    assert document["description"]
+    assert {"checkpoint", "steps", "seed"} <= set(document["inputs"])
+    assert all(declared.get("title") for declared in document["inputs"].values())
+    assert document["outputs"]
+
+
+def test_inpainting_keeps_the_rest(engine: Engine) -> None:
+    result = engine.run(FOLDER / "inpaint.json", steps=2, x=64, y=8)
+    before, after = result["before"], result["image"]
+    assert isinstance(before, Image)
+    assert isinstance(after, Image)
+    changed = (before.pixels != after.pixels).any(dim=-1)[0]
+    assert changed[8:64, 64:120].float().mean() > 0.9
+    changed[8:64, 64:120] = False
+    assert not changed.any()
+
+
+def test_the_switch_runs_one_way_only(engine: Engine) -> None:
+    small = engine.run(FOLDER / "switch.json", steps=3, seed=11)
+    assert not {"larger", "refined"} & {report.node for report in small.reports}
+    large = engine.run(FOLDER / "switch.json", steps=3, seed=11, large=True)
+    sizes = [result["image"].pixels.shape[1] for result in (small, large)]  # type: ignore[attr-defined]
+    assert sizes == [128, 192]
+
+
+def test_a_grid_holds_every_pair(engine: Engine) -> None:
+    result = engine.run(FOLDER / "xy-grid.json", steps=2, scales=[1.0, 9.0], samplers=["euler", "heun"], columns=2)
+    sheet = result["sheet"]
+    assert isinstance(sheet, Image)
+    assert sheet.pixels.shape == (1, 260, 260, 3)
+    corners = [sheet.pixels[0, top : top + 128, left : left + 128] for top in (0, 132) for left in (0, 132)]
+    assert all(not torch.equal(one, other) for one, other in zip(corners, corners[1:], strict=False))
+
+
+def test_the_api_prompt_and_the_native_document_mean_the_same() -> None:
+    registry = all_nodes()
+    prompt = read_workflow(FOLDER / "comfyui-api-prompt.json", registry)
+    native = read_workflow(FOLDER / "text-to-image.json", registry)
+    types = [sorted(registry.get(entry.type).name for entry in w.nodes.values()) for w in (prompt, native)]  # type: ignore[union-attr]
+    assert types[0] == types[1]
