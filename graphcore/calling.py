@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 from graphcore.arguments import Call, shorten
@@ -202,14 +203,27 @@ def _text(error: BaseException) -> str:
 
 
 def _let_go(error: BaseException) -> None:
+    """Drop the engine's own frames from the tracebacks, and the variables of the others."""
     seen: set[int] = set()
     pending: list[BaseException | None] = [error]
     while pending:
         current = pending.pop()
         if current is not None and id(current) not in seen:
             seen.add(id(current))
-            traceback.clear_frames(current.__traceback__)
+            trace = current.__traceback__
+            while trace is not None and not _cleared(trace.tb_frame):
+                trace = trace.tb_next
+            current.__traceback__ = trace
+            traceback.clear_frames(trace)
             pending += [current.__cause__, current.__context__]
+
+
+def _cleared(frame: FrameType) -> bool:
+    try:
+        frame.clear()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _code_of(error: BaseException) -> str:

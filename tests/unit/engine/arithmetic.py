@@ -108,7 +108,9 @@ def mode(mode: Literal["fast", "slow"] = "fast") -> str:
 
 
 @node("Draw")
-def draw(width: Annotated[int, Range(1, 10**6, role="width")], height: Annotated[int, Range(1, role="height")] = 8) -> Picture:
+def draw(
+    width: Annotated[int, Range(1, 10**6, role="width")], height: Annotated[int, Range(1, role="height")] = 8
+) -> Picture:
     """A picture of some size."""
     return Picture(width * height)
 
