@@ -1,0 +1,1 @@
+"""Measurements, each with its limits: `python -m benchmarks`."""
