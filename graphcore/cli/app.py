@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Final
 
 import click
@@ -33,14 +34,20 @@ COMMANDS: Final[Mapping[str, str]] = {
 TRACEBACK_VARIABLE: Final = "GRAPHCORE_TRACEBACK"
 
 
+def known_commands() -> dict[str, str]:
+    """Every command with the place of its code: our own, and those of packs (entry-point group `graphcore.commands`)."""
+    packs = {entry.name: entry.value for entry in entry_points(group="graphcore.commands")}
+    return {**packs, **COMMANDS}
+
+
 class CommandTable(click.Group):
     """A group that imports a command when it is asked for, so that each starts as fast as it can."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS, *sorted(set(known_commands()) - set(COMMANDS))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        place = COMMANDS.get(cmd_name)
+        place = COMMANDS.get(cmd_name) or known_commands().get(cmd_name)
         if place is None:
             return None
         module, _, name = place.partition(":")
@@ -51,8 +58,8 @@ class CommandTable(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = get_close_matches(args[0], COMMANDS, n=1)
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            near = get_close_matches(args[0], known_commands(), n=1)
             hint = f"did you mean '{near[0]}'?" if near else "`graphcore --help` lists the commands."
             raise click.UsageError(f"There is no command '{args[0]}'; {hint}", ctx)
         return super().resolve_command(ctx, args)
