@@ -1,8 +1,8 @@
 """Policies on graphs, decided before anything runs: does every picture that leaves a graph pass a safety filter?
 
-The question is one of dominators. Take the links that carry pictures, join all safety filters into one vertex, and let a
-root feed every node that makes a picture from something else (a decoder, a loader, a model that repaints). A node that
-keeps pictures is safe when the filter dominates it: no path from the root reaches it otherwise.
+The question is one of dominators. Take the links that carry pictures, join all safety filters into one vertex, and let
+a root feed every node that makes a picture from something else (a decoder, a loader, a model that repaints). A node
+that keeps pictures is safe when the filter dominates it: no path from the root reaches it otherwise.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _problem(graph: CheckedGraph, index: int) -> Problem:
     prefix = ("nodes",) if graph.dialect is Dialect.NATIVE else ()
     return Problem(
         code="unfiltered-picture",
-        message=f"A picture reaches '{node.id}' without passing a SafetyFilter; put one before it (this server requires it).",
+        message=f"A picture reaches '{node.id}' without passing a SafetyFilter; put one before it.",
         node=node.id,
         pointer=pointer(*prefix, node.id),
         expected="a SafetyFilter on every way",

@@ -1,7 +1,7 @@
 """Gives waiting runs to workers, and brings back what the workers say: durable first, told afterwards.
 
-Each worker has a slot. A slot holds one run at a time, or a few while they are short, so that a worker need not wait for
-the disk between them. A worker that dies is started again; what it held goes back to the queue.
+Each worker has a slot. A slot holds one run at a time, or a few while they are short, so that a worker need not wait
+for the disk between them. A worker that dies is started again; what it held goes back to the queue.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ MAX_LOSSES: Final = 3
 MAX_INTERRUPTIONS: Final = 25
 _AHEAD: Final = 16
 _SHORT_S: Final = 0.02
+_LONG_S: Final = 0.2
 _RETRY_S: Final = 1.0
 _HEALTHY_S: Final = 5.0
 _BACKOFF_S: Final = (0.0, 0.2, 1.0, 5.0, 15.0, 30.0)
@@ -56,6 +57,7 @@ class Slot:
     starts: int = 0
     depth: int = 1
     begun_at: float = 0.0
+    clock: asyncio.TimerHandle | None = None
     room: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -128,11 +130,37 @@ class Dispatcher:
             await self._return(run, lost=False, reason="the server is stopping")
         return len(left)
 
-    def cancel(self, run: OpenRun) -> None:
-        """Ask the worker that holds a run to stop it; the worker is ended if it does not within the grace time."""
+    async def cancel(self, run: OpenRun, reason: str) -> None:
+        """Cancel a run: at once if no worker has begun it, else within a step.
+
+        A worker that does not heed a cancellation within the grace time is ended. Raises StoreError.
+        """
+        run.cancel_reason = reason
+        if run.begun:
+            self._ask_to_stop(run)
+            return
+        ending = _cancelled(run, reason)
+        try:
+            ended = await self._database.write(partial(rows.cancel_run, seq=run.record.seq, ending=ending))
+        except ServerError:
+            run.cancel_reason = None
+            if not run.taken:
+                self._queue.offer(run)
+            raise
+        if ended:
+            for slot in self.slots:
+                if slot.held.pop(run.record.id, None) is not None:
+                    slot.worker.cancel(run.record.id, run.record.attempt, reason)
+                    slot.room.set()
+            run.next_event += 1
+            self._settle(run, ending)
+
+    def _ask_to_stop(self, run: OpenRun) -> None:
         for slot in self.slots:
             if run.record.id in slot.held:
-                slot.worker.cancel(run.record.id, run.cancel_reason or "cancelled by the caller")
+                slot.worker.cancel(
+                    run.record.id, run.record.attempt, run.cancel_reason or "cancelled by the caller"
+                )
                 self._spawn(self._insist(slot, run, run.record.attempt))
 
     def free(self, *, models: bool, results: bool) -> None:
@@ -174,8 +202,9 @@ class Dispatcher:
             if claimed is not True:
                 slot.held.pop(run.record.id, None)
                 _log.warning("The run %s could not be claimed: %s", run.record.id, claimed)
-                run.record = replace(run.record, attempt=run.record.attempt - 1)
-                self._queue.wait(run)
+                if not run.ended.is_set():
+                    run.record = replace(run.record, attempt=run.record.attempt - 1)
+                    self._queue.offer(run)
                 continue
             run.record = replace(run.record, started=run.record.started or now)
             request = run.request or await self._request(run)
@@ -211,8 +240,6 @@ class Dispatcher:
                 metadata=request.metadata,
             )
         )
-        if run.cancel_reason is not None:
-            self.cancel(run)
         if self._run_timeout_s is not None:
             self._spawn(self._time_out(slot, run, run.record.attempt, self._run_timeout_s))
 
@@ -253,8 +280,11 @@ class Dispatcher:
     def _hear_of(self, slot: Slot, run: OpenRun, message: Happened | Advanced | Done | Begun) -> None:
         match message:
             case Begun():
-                run.begun = True
+                self._queue.begin(run)
                 slot.begun_at = time.monotonic()
+                self._watch(slot)
+                if run.cancel_reason is not None:
+                    self._ask_to_stop(run)
             case Happened():
                 self._record_events(run, message.events)
             case Advanced():
@@ -274,6 +304,23 @@ class Dispatcher:
                 slot.held.pop(run.record.id, None)
                 slot.room.set()
                 self._endings.add(self._spawn(self._end(run, _ending_of(run, message))))
+
+    def _watch(self, slot: Slot) -> None:
+        """See to it that nothing waits behind a run that takes long."""
+        if len(slot.held) > 1 and slot.clock is None:
+            slot.clock = asyncio.get_running_loop().call_later(_LONG_S, self._withdraw, slot)
+
+    def _withdraw(self, slot: Slot) -> None:
+        slot.clock = None
+        waited = time.monotonic() - slot.begun_at
+        if waited < _LONG_S:
+            self._watch(slot)
+            return
+        slot.depth = 1
+        for run in [run for run in slot.held.values() if not run.begun and run.cancel_reason is None]:
+            del slot.held[run.record.id]
+            slot.worker.cancel(run.record.id, run.record.attempt, "another worker may take it")
+            self._spawn(self._return(run, lost=False, reason="the run before it takes long"))
 
     async def _recover(self, slot: Slot) -> None:
         """Return what a dead worker held to the queue, or end what has been lost too often."""
@@ -309,7 +356,7 @@ class Dispatcher:
             and run.cancel_reason is None
         ):
             run.cancel_reason = f"it took longer than {limit_s:g} s"
-            self.cancel(run)
+            self._ask_to_stop(run)
 
     # ------------------------------------------------------------------ what is kept
 
@@ -342,12 +389,12 @@ class Dispatcher:
         if not ended:
             _log.warning("The end of attempt %d of %s came too late.", ending.attempt, run.record.id)
             return
-        self.settle(run, ending)
+        self._settle(run, ending)
 
-    def settle(self, run: OpenRun, ending: rows.Ending) -> None:
+    def _settle(self, run: OpenRun, ending: rows.Ending) -> None:
         """Tell of an end that is durable."""
-        run.record = replace(run.record, state=ending.state, finished=ending.finished, error=ending.error)
         self._queue.remove(run)
+        run.record = replace(run.record, state=ending.state, finished=ending.finished, error=ending.error)
         self.finished[ending.state] += 1
         for place, body in enumerate(ending.events):
             self._hub.publish(StoredEvent(run.record.id, ending.first_event + place, body), run.record)
@@ -368,9 +415,9 @@ class Dispatcher:
             events=[body],
         )
         if await self._insisted(change, run):
-            run.record = replace(record, losses=record.losses + int(lost))
+            run.record = replace(run.record, losses=record.losses + int(lost))
             run.progress.clear()
-            self._queue.wait(run)
+            self._queue.offer(run)
             self._hub.publish(StoredEvent(record.id, first, body), run.record)
 
     async def _insisted(self, change: partial[bool], run: OpenRun) -> bool:
@@ -395,11 +442,6 @@ class Dispatcher:
         self.on_end.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("The dispatcher failed.", exc_info=error)
-
-
-def cancelled_ending(run: OpenRun, reason: str) -> rows.Ending:
-    """The end of a run that was cancelled before it was begun, or whose worker had to be ended."""
-    return _cancelled(run, reason)
 
 
 def _ending_of(run: OpenRun, done: Done) -> rows.Ending:
@@ -450,7 +492,7 @@ def _body(event: Mapping[str, Any]) -> dict[str, Any]:
 
 def _outputs(run: OpenRun, result: Mapping[str, Any]) -> list[OutputRecord]:
     """The files among what nodes showed, each under a new id."""
-    found = []
+    found: list[OutputRecord] = []
     for node, items in result.get("shown", {}).items():
         for item in items:
             filename, folder = item.get("filename"), item.get("type", "output")

@@ -29,14 +29,14 @@ class Subscription:
         self._progress: dict[str, Progress] = {}
         self._wake = asyncio.Event()
 
-    async def next(self, timeout: float) -> list[Message]:
+    async def next(self, timeout_s: float) -> list[Message]:
         """What has come since the last call: events in order, then the latest progress of each node.
 
-        Waits for at most `timeout` seconds; an empty list says that nothing came.
+        Waits for at most `timeout_s` seconds; an empty list says that nothing came.
         """
         if not self._held and not self._progress and not self.behind:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), timeout)
+                await asyncio.wait_for(self._wake.wait(), timeout_s)
         self._wake.clear()
         messages: list[Message] = [*self._held, *self._progress.values()]
         self._held.clear()
@@ -105,5 +105,5 @@ class Hub:
         for listener in tuple(self._listeners):
             try:
                 listener(message, run)
-            except Exception:
+            except Exception:  # noqa: BLE001 - one listener's fault is not another's
                 _log.exception("A listener failed.")

@@ -1,4 +1,4 @@
-"""The job service: takes submissions, tells how runs stand, cancels them, and lets others watch. What routes talk to."""
+"""The job service, which routes talk to: takes submissions, tells how runs stand, cancels, lets others watch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from server.dispatch import MAX_INTERRUPTIONS, Dispatcher, cancelled_ending
+from server.dispatch import MAX_INTERRUPTIONS, Dispatcher
 from server.errors import NotFound, QueueFull, RequestError, ServerError
 from server.hub import Hub, Listener, Subscription
 from server.ids import UlidSource
@@ -96,7 +96,7 @@ class JobService:
             run = OpenRun(record=record, request=None, next_event=following)
             self._queue.add(run)
             if record.interruptions >= MAX_INTERRUPTIONS:
-                await self._cancel_waiting(
+                await self.dispatcher.cancel(
                     run, f"the server stopped {record.interruptions} times while it ran"
                 )
         self.dispatcher.start()
@@ -189,9 +189,11 @@ class JobService:
         held = self._queue.get(record.id)
         return held.record if held is not None else record
 
-    async def list(self, wanted: RunFilter) -> list[RunRecord]:
+    async def runs(self, wanted: RunFilter) -> list[RunRecord]:
         """Runs by a filter, newest first unless it says otherwise."""
-        return await self._database.read(partial(rows.list_runs, wanted=wanted))
+        found = await self._database.read(partial(rows.list_runs, wanted=wanted))
+        held = (self._queue.get(record.id) for record in found)
+        return [record if run is None else run.record for record, run in zip(found, held, strict=True)]
 
     async def count(self, wanted: RunFilter) -> int:
         """How many runs a filter matches."""
@@ -287,29 +289,8 @@ class JobService:
                 status=409,
             )
         if held.cancel_reason is None:
-            held.cancel_reason = reason
-            if held.record.state is State.QUEUED:
-                await self._cancel_waiting(held, reason)
-            else:
-                self.dispatcher.cancel(held)
+            await self.dispatcher.cancel(held, reason)
         return held.record
-
-    async def _cancel_waiting(self, run: OpenRun, reason: str) -> None:
-        run.cancel_reason = reason
-        ending = cancelled_ending(run, reason)
-        try:
-            ended = await self._database.write(
-                partial(rows.cancel_queued_run, seq=run.record.seq, ending=ending)
-            )
-        except BaseException:
-            run.cancel_reason = None
-            self._queue.left(run)
-            self._queue.wait(run)
-            raise
-        if ended:
-            run.next_event += 1
-            self._queue.left(run)
-            self.dispatcher.settle(run, ending)
 
     async def clear_waiting(self, ids: Collection[str] | None = None, principal: str | None = None) -> int:
         """Cancel runs that wait (all if no ids are given); returns how many."""
@@ -321,7 +302,7 @@ class JobService:
         ]
         for run in chosen:
             if run.cancel_reason is None:
-                await self._cancel_waiting(run, "taken out of the queue")
+                await self.dispatcher.cancel(run, "taken out of the queue")
         return len(chosen)
 
     async def forget(self, ids: Collection[str] | None = None, source: str | None = None) -> int:

@@ -24,8 +24,8 @@ class FolderLock:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StartError(
-                f"The data folder {self._path.parent} cannot be written ({error.strerror}); make it writable, or choose another "
-                "--data-dir.",
+                f"The data folder {self._path.parent} cannot be written ({error.strerror}); make it writable, "
+                "or choose another --data-dir.",
                 code=READ_ONLY,
             ) from error
         try:
@@ -34,7 +34,8 @@ class FolderLock:
             holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or "another process"
             os.close(descriptor)
             raise StartError(
-                f"The data folder {self._path.parent} is in use by {holder}; stop that server, or choose another --data-dir.",
+                f"The data folder {self._path.parent} is in use by {holder}; "
+                "stop that server, or choose another --data-dir.",
                 code="data-folder-in-use",
             ) from None
         os.ftruncate(descriptor, 0)

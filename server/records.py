@@ -39,9 +39,9 @@ class Submission:
 
     `document` is the workflow's JSON as it came. `inputs` are values for its declared inputs, `targets` what to run
     for. Among equal priorities runs go by `number` (None: in the order of submission; `front`: before all others).
-    `metadata` goes to the nodes (what a picture's text chunks take from the client); `extra` is the submitting protocol's
-    own and is only kept. `alias` is a name that the client chose for the run, which need not be unique; `client` names
-    who is to be told of it, where a protocol has such names.
+    `metadata` goes to the nodes (what a picture's text chunks take from the client); `extra` is the submitting
+    protocol's own and is only kept. `alias` is a name that the client chose for the run, which need not be unique;
+    `client` names who is to be told of it, where a protocol has such names.
     """
 
     document: bytes
@@ -142,7 +142,7 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a node is, and a picture of what it makes if previews were asked for. Not kept; only the last one counts."""
+    """How far a node is, with a picture if previews were asked for. Not kept; only the last one counts."""
 
     run: str
     node: str

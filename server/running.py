@@ -52,8 +52,8 @@ def owner_token(settings: ServerSettings) -> tuple[str | None, bool]:
         return given, False
     if settings.tls_cert is None and not settings.insecure:
         raise StartError(
-            f"{settings.host} can be reached from other machines: give --tls-cert and --tls-key, or --insecure if the network "
-            "between is trusted (a proxy with TLS in front, say).",
+            f"{settings.host} can be reached from other machines: give --tls-cert and --tls-key, or --insecure "
+            "if the network between is trusted (a proxy with TLS in front, say).",
             code="needs-tls",
         )
     return (given, False) if given is not None else read_or_make_token(settings.data_dir / "token")
@@ -115,7 +115,8 @@ async def _listen(runner: LimitedRunner, settings: ServerSettings) -> web.TCPSit
         await site.start()
     except OSError as error:
         raise StartError(
-            f"The server cannot listen at {settings.host}:{settings.port} ({error.strerror}); choose another --port or --host.",
+            f"The server cannot listen at {settings.host}:{settings.port} ({error.strerror}); "
+            "choose another --port or --host.",
             code="cannot-listen",
         ) from error
     return site

@@ -48,7 +48,7 @@ class Target:
 
 
 def parse_targets(entries: Iterable[str]) -> tuple[Target, ...]:
-    """Read the list: `hooks.example.com`, `host:8443`, `http://127.0.0.1:9000`; raises RequestError for what is neither."""
+    """Read entries such as `hooks.example.com`, `host:8443`, `http://127.0.0.1:9000`; raises RequestError."""
     targets = []
     for entry in entries:
         scheme, separator, authority = entry.rpartition("://")

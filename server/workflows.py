@@ -34,7 +34,7 @@ class SavedWorkflows:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def list(self, principal: str) -> list[SavedWorkflow]:
+    async def all(self, principal: str) -> list[SavedWorkflow]:
         """All of them, by name."""
         return await self._database.read(partial(_list, principal=principal))
 

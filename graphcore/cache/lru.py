@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
-from graphcore.cache.entry import CacheEntry
+from graphcore.cache.claims import FREE, Claim
+from graphcore.cache.entry import CacheEntry, NodeRun
 from graphcore.keys import Key
 from graphcore.spec import NodeSpec
 
@@ -39,6 +40,15 @@ class LruCache:
 
     def begin_run(self, keys: Collection[Key]) -> None:
         return None
+
+    def claim(self, key: Key, spec: NodeSpec) -> Claim | None:
+        return FREE
+
+    def remember(self, runs: Iterable[NodeRun]) -> None:
+        return None
+
+    def close(self) -> None:
+        self.clear()
 
     def clear(self) -> None:
         with self._lock:

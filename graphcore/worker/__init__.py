@@ -1,5 +1,6 @@
 """The process in which runs take place: `python -m graphcore.worker`, spoken to over two pipes in frames.
 
-The process that starts it sends `configure`, `run`, `cancel`, `free`, `memory` and `stop`, and is told `ready`, `events`,
-`progress`, `preview`, `done` and `memory`. When its standard input ends, the process is gone at once.
+The process that starts it sends `configure`, `run`, `cancel`, `free`, `memory` and `stop`, and is told `ready`,
+`begun`, `events`, `progress`, `preview`, `done` and `memory`. When its standard input ends, the process
+is gone at once.
 """

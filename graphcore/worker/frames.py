@@ -1,10 +1,10 @@
-"""Frames on a pipe: two 32-bit big-endian lengths, a JSON object, and bytes that belong to it (a preview, a document)."""
+"""Frames on a pipe: two 32-bit big-endian lengths, a JSON object, and bytes that go with it (a preview, say)."""
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
@@ -53,11 +53,12 @@ class FrameReader:
 
     _buffer: bytearray = field(default_factory=bytearray)
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
-        """Add a piece; yields the frames that are complete. Raises FrameError for what is no frame."""
+    def feed(self, data: bytes) -> list[Frame]:
+        """Add a piece; returns the frames that are complete. Raises FrameError for what is no frame."""
         buffer = self._buffer
         buffer += data
         start = 0
+        frames: list[Frame] = []
         while len(buffer) - start >= _LENGTHS.size:
             text_size, payload_size = _checked(*_LENGTHS.unpack_from(buffer, start))
             text_start = start + _LENGTHS.size
@@ -65,11 +66,10 @@ class FrameReader:
             end = payload_start + payload_size
             if len(buffer) < end:
                 break
-            frame = _frame(bytes(buffer[text_start:payload_start]), bytes(buffer[payload_start:end]))
+            frames.append(_frame(bytes(buffer[text_start:payload_start]), bytes(buffer[payload_start:end])))
             start = end
-            yield frame
-        if start:
-            del buffer[:start]
+        del buffer[:start]
+        return frames
 
 
 def _checked(text_size: int, payload_size: int) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """What a worker has to say, gathered for a moment and written by one thread.
 
-Progress is a state rather than a history: of several reports of one node, the last is sent. Events are all sent, in order.
+Progress is a state rather than a history: of several reports of one node, the last is sent. Events are all sent.
 """
 
 from __future__ import annotations

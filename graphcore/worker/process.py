@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Self
 
 from graphcore.context import CancelToken
@@ -42,7 +43,7 @@ class WorkerProcess:
         self._engine = engine
         self._outbox = outbox
         self._jobs: queue.SimpleQueue[_Job | Mapping[str, Any]] = queue.SimpleQueue()
-        self._tokens: dict[str, CancelToken] = {}
+        self._tokens: dict[tuple[str, int], CancelToken] = {}
         threading.Thread(target=self._work, name="graphcore-conductor", daemon=True).start()
 
     @classmethod
@@ -53,7 +54,7 @@ class WorkerProcess:
             registry = build_registry(configuration.packs, configuration.node_modules)
             cache = build_cache(configuration.cache)
             engine = Engine(registry, settings=configuration.settings, cache=cache)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - told to the server, which keeps trying
             traceback.print_exc()
             outbox.send({"op": "broken", "message": str(error) or type(error).__name__})
             outbox.close()
@@ -69,10 +70,10 @@ class WorkerProcess:
         message: Mapping[str, Any] = frame.message
         if frame.op == "run":
             job = _Job(run=message["run"], attempt=message["attempt"], document=frame.payload, order=message)
-            self._tokens[job.run] = CancelToken()
+            self._tokens[job.run, job.attempt] = CancelToken()
             self._jobs.put(job)
         elif frame.op == "cancel":
-            token = self._tokens.get(message["run"])
+            token = self._tokens.get((message["run"], message["attempt"]))
             if token is not None:
                 token.cancel(message["reason"])
         elif frame.op == "free":
@@ -89,7 +90,7 @@ class WorkerProcess:
                 self._free(job)
 
     def _run(self, job: _Job) -> None:
-        token = self._tokens[job.run]
+        token = self._tokens[job.run, job.attempt]
         begun = time.time()
         self._outbox.send(
             {"op": "begun", "run": job.run, "attempt": job.attempt, "time": begun}, urgent=False
@@ -121,13 +122,13 @@ class WorkerProcess:
             done = _ending(handle.result())
         except GraphcoreError as error:
             done = _refused(error, begun)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - ends in the run's result
             traceback.print_exc()
             done = _refused(
                 GraphcoreError(f"The engine failed: {type(error).__name__}: {error}", code="internal"), begun
             )
         finally:
-            self._tokens.pop(job.run, None)
+            self._tokens.pop((job.run, job.attempt), None)
         ending = ending or {"event": "run-finished", "number": 0, "time": time.time(), **_brief(done)}
         self._outbox.send({"op": "done", "run": job.run, "attempt": job.attempt, "event": ending, **done})
 
@@ -203,7 +204,7 @@ def _plain(value: object) -> object:
 
 def _resident_bytes() -> int:
     try:
-        with open("/proc/self/statm", encoding="ascii") as stream:
+        with Path("/proc/self/statm").open(encoding="ascii") as stream:
             return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0

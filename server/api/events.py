@@ -1,4 +1,4 @@
-"""A run's events as a stream (server-sent events): those that were, then those that come, with a number to go on from."""
+"""A run's events as server-sent events: those that were, then those that come, with numbers to go on from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files: pictures that come in, and those that runs made. Ids alone name them; what they are is read from their bytes."""
+"""Pictures that come in, and files that runs made. Ids alone name them; what they are is read from their bytes."""
 
 from __future__ import annotations
 

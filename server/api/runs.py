@@ -57,7 +57,7 @@ def run_operations(services: Services) -> list[Operation]:
         Operation(
             method="GET",
             path="/runs",
-            handler=routes.list,
+            handler=routes.index,
             name="listRuns",
             summary="List runs, newest first.",
             tag="runs",
@@ -174,7 +174,7 @@ class _Runs:
         )
         return accepted_answer(await services.jobs.submit(submission), services)
 
-    async def list(self, request: web.Request) -> web.Response:
+    async def index(self, request: web.Request) -> web.Response:
         limit = int_parameter(request, "limit", 50, 1, 500)
         after = request.query.get("after")
         before: int | None = None
@@ -182,7 +182,7 @@ class _Runs:
             if not is_ulid(after):
                 raise RequestError("'after' must be the 'next' of a list.", code="bad-parameter", status=422)
             before = (await self._services.jobs.get(after, principal_of(request).scope)).seq
-        runs = await self._services.jobs.list(
+        runs = await self._services.jobs.runs(
             RunFilter(
                 states=_states(request.query.get("state")),
                 principal=principal_of(request).scope,

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
@@ -209,7 +210,7 @@ class _System:
         finished = jobs.dispatcher.finished
         slots = jobs.dispatcher.slots
         ended = [(f'{{state="{state.value}"}}', finished[state]) for state in State if state.finished]
-        figures: list[tuple[str, str, str, list[tuple[str, float]]]] = [
+        figures: list[tuple[str, str, str, Sequence[tuple[str, float]]]] = [
             ("runs_accepted_total", "counter", "Runs taken since the start.", [("", jobs.accepted)]),
             ("runs_finished_total", "counter", "Runs ended since the start.", ended),
             ("runs_waiting", "gauge", "Runs that wait.", [("", jobs.waiting)]),

@@ -67,7 +67,7 @@ def workflow_operations(services: Services) -> list[Operation]:
         Operation(
             method="GET",
             path="/workflows",
-            handler=routes.list,
+            handler=routes.index,
             name="listWorkflows",
             summary="List the saved workflows.",
             tag="workflows",
@@ -151,8 +151,8 @@ class _Workflows:
 
         return plan_run(graph, self._services.files, NoCache()).as_json()
 
-    async def list(self, request: web.Request) -> web.Response:
-        found = await self._services.workflows.list(principal_of(request).name)
+    async def index(self, request: web.Request) -> web.Response:
+        found = await self._services.workflows.all(principal_of(request).name)
         return json_answer(
             WorkflowListModel(workflows=[SavedWorkflowModel(**_fields(saved)) for saved in found])
         )

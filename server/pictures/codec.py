@@ -1,4 +1,4 @@
-"""Opens a picture under limits and writes it anew. Runs in a process of its own: nothing here is trusted to end well."""
+"""Opens a picture under limits and writes it anew. Runs in a process of its own: it need not end well."""
 
 from __future__ import annotations
 
@@ -110,8 +110,7 @@ def _upright(picture: Image.Image) -> Image.Image:
     if turned.mode not in ("RGB", "RGBA", "L", "LA", "I;16"):
         alpha = turned.mode in ("PA", "La", "RGBa") or "transparency" in turned.info
         turned = turned.convert("RGBA" if alpha else "RGB")
-    clean = Image.frombytes(turned.mode, turned.size, turned.tobytes())
-    return clean
+    return Image.frombytes(turned.mode, turned.size, turned.tobytes())
 
 
 def _texts(picture: Image.Image) -> Any:

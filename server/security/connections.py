@@ -79,7 +79,7 @@ class _LimitedServer(web.Server):
                 elif now - connection.silent_since > self._header_s:
                     connection.drop()
 
-    async def shutdown(self, timeout: float | None = None) -> None:
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's signature
         self._sweeper.cancel()
         with suppress(asyncio.CancelledError):
             await self._sweeper

@@ -11,7 +11,7 @@ from aiohttp.typedefs import Middleware
 
 from graphcore.errors import DocumentError, GraphcoreError, InputError, ResourceError, ValidationError
 from server.errors import ServerError
-from server.routing import PRINCIPAL, Body, Route
+from server.routing import PRINCIPAL, Body, Handler, Route
 from server.security.hosts import HostList
 from server.security.origin import same_origin
 from server.security.redaction import Redaction
@@ -51,7 +51,7 @@ class Refused(ServerError):
 
 
 def guard(
-    *, routes: Mapping[Callable[..., object], Route], hosts: HostList, tokens: Tokens, redaction: Redaction
+    *, routes: Mapping[Handler, Route], hosts: HostList, tokens: Tokens, redaction: Redaction
 ) -> Middleware:
     """The middleware. Routes that it does not know are denied like any other."""
 

@@ -1,4 +1,4 @@
-"""Which names the server answers to. A Host header is parsed and compared, never resolved and never searched for a prefix."""
+"""Which names the server answers to. A Host header is parsed and compared whole, and never resolved."""
 
 from __future__ import annotations
 

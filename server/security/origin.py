@@ -1,4 +1,4 @@
-"""Whether a browser's request comes from our own pages: Sec-Fetch-Site says so; where it is absent, Origin must match."""
+"""Whether a browser's request comes from our own pages: by Sec-Fetch-Site, and by Origin."""
 
 from __future__ import annotations
 

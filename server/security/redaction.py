@@ -7,7 +7,9 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+_ROOTS: Final = "home|root|usr|opt|var|tmp|etc|mnt|srv|media|run|proc|dev|Users|Volumes|private|Library"
 
 
 class Redaction:
@@ -19,20 +21,20 @@ class Redaction:
             for path in paths:
                 known[str(path)] = f"<{name}>"
                 known[str(path.absolute())] = f"<{name}>"
-        for path in {
+        for root in {
             sys.prefix,
             sys.base_prefix,
             sysconfig.get_paths()["purelib"],
             str(Path(__file__).parents[2]),
         }:
-            known.setdefault(path, "<python>")
+            known.setdefault(root, "<python>")
         known.setdefault(str(Path.home()), "<home>")
         self._known = {
             path: name for path, name in known.items() if len(path) > 1 and Path(path).is_absolute()
         }
         longest_first = sorted(self._known, key=len, reverse=True)
         self._folders = re.compile("|".join(re.escape(path) for path in longest_first))
-        self._paths = re.compile(r"(?<![\w<>/:.])(?:/[\w.@+ -]+){2,}/?|\b[A-Za-z]:\\[^\s'\"]+")
+        self._paths = re.compile(rf"(?<![\w<>/:.])/(?:{_ROOTS})(?:/[\w.@+-]+)+/?|\b[A-Za-z]:\\[^\s'\"]+")
 
     def text(self, text: str) -> str:
         """A text without the folders of this machine."""
@@ -46,5 +48,5 @@ class Redaction:
         if isinstance(value, list):
             return [self.value(item) for item in value]
         if isinstance(value, dict):
-            return {name: self.value(item) for name, item in value.items()}
+            return {name: item if name == "pointer" else self.value(item) for name, item in value.items()}
         return value

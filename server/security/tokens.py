@@ -1,4 +1,4 @@
-"""Tokens: who a request is from. Compared in constant time, taken from the Authorization header or a session cookie alone."""
+"""Who a request is from, by a token in the Authorization header or a session cookie; compared in constant time."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NOBODY_ELSE: Final = Principal(LOCAL, owner=True)
 
 
 class Tokens:
-    """The tokens that are known, by the name of their principal. Without any, everybody who reaches the server is the owner."""
+    """The tokens that are known, by their principal's name. Without any, whoever reaches the server is the owner."""
 
     def __init__(self, tokens: Mapping[str, str]) -> None:
         self._digests = {name: _digest(token) for name, token in tokens.items()}
@@ -100,8 +100,8 @@ def checked_token(token: str, where: str) -> str:
     """A token that is fit to be one; raises StartError."""
     if len(token) < _SHORTEST or not token.isascii() or not token.isprintable() or " " in token:
         raise StartError(
-            f"The token of {where} is too weak: use at least {_SHORTEST} printable ASCII characters without spaces, or leave it "
-            "out and one is made.",
+            f"The token of {where} is too weak: use at least {_SHORTEST} printable ASCII characters "
+            "without spaces, or leave it out and one is made.",
             code="weak-token",
         )
     return token

@@ -66,8 +66,9 @@ class Database:
             if self._connection is not None:
                 self._connection.close()
             raise StartError(_start_sentence(self.path, error), code=_code(error)) from error
-        except BaseException:
-            self._connection.close()
+        except StartError:
+            if self._connection is not None:
+                self._connection.close()
             raise
         self._writer.start()
 
@@ -231,7 +232,7 @@ def _start_sentence(path: Path, error: Exception) -> str:
             "away to start with an empty one."
         )
     if code == READ_ONLY:
-        return f"The database {path} cannot be written ({error}); make its folder writable, or choose another --data-dir."
+        return f"The database {path} cannot be written ({error}); make its folder writable, or use another --data-dir."
     if code == DISK_FULL:
         return f"The disk that holds {path} is full or failing ({error}); free some space."
     return f"The database {path} cannot be opened ({error})."

@@ -20,9 +20,10 @@ from server.records import (
 )
 
 _COLUMNS: Final = (
-    "seq, id, state, priority, position, attempt, losses, interruptions, principal, source, alias, client, workflow_name,"
-    " created, started, finished, error"
+    "seq, id, state, priority, position, attempt, losses, interruptions, principal, source, alias, client,"
+    " workflow_name, created, started, finished, error"
 )
+_SELECT: Final = f"SELECT {_COLUMNS} FROM runs"  # noqa: S608 - a constant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +86,8 @@ def insert_run(
     if position is None:
         position = float(-placed.seq if submission.front else placed.seq)
     connection.execute(
-        "INSERT INTO runs (seq, id, state, priority, position, principal, source, alias, client, workflow_name, created)"
-        " VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO runs (seq, id, state, priority, position, principal, source, alias, client, workflow_name,"
+        " created) VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             placed.seq,
             placed.id,
@@ -153,7 +154,8 @@ def append_events(
 def claim_run(connection: sqlite3.Connection, seq: int, attempt: int, now: float) -> bool:
     """Move a run from queued to running; False if it is not queued any more."""
     changed = connection.execute(
-        "UPDATE runs SET state = 'running', attempt = ?, started = COALESCE(started, ?) WHERE seq = ? AND state = 'queued'",
+        "UPDATE runs SET state = 'running', attempt = ?, started = COALESCE(started, ?)"
+        " WHERE seq = ? AND state = 'queued'",
         (attempt, now, seq),
     )
     return changed.rowcount == 1
@@ -185,11 +187,11 @@ def finish_run(connection: sqlite3.Connection, seq: int, ending: Ending) -> bool
     return True
 
 
-def cancel_queued_run(connection: sqlite3.Connection, seq: int, ending: Ending) -> bool:
-    """End a run that waits; False if it does not wait any more."""
+def cancel_run(connection: sqlite3.Connection, seq: int, ending: Ending) -> bool:
+    """End a run that has not been begun; False if it has ended, or another attempt has taken its place."""
     changed = connection.execute(
-        "UPDATE runs SET state = ?, finished = ?, error = ? WHERE seq = ? AND state = 'queued'",
-        (ending.state.value, ending.finished, _error_text(ending.error), seq),
+        "UPDATE runs SET state = ?, finished = ?, error = ? WHERE seq = ? AND attempt <= ? AND finished IS NULL",
+        (ending.state.value, ending.finished, _error_text(ending.error), seq, ending.attempt),
     )
     if changed.rowcount != 1:
         return False
@@ -248,18 +250,12 @@ def interrupt_running(connection: sqlite3.Connection) -> int:
 
 def hide_runs(connection: sqlite3.Connection, ids: Iterable[str] | None, *, source: str | None = None) -> int:
     """Take finished runs out of the lists (all of them if `ids` is None); they can still be asked for by id."""
-    scope = " AND source = ?" if source is not None else ""
-    given = (source,) if source is not None else ()
+    hide = "UPDATE runs SET hidden = 1 WHERE finished IS NOT NULL AND (?1 IS NULL OR source = ?1)"
     if ids is None:
-        return connection.execute(
-            f"UPDATE runs SET hidden = 1 WHERE finished IS NOT NULL{scope}", given
-        ).rowcount  # noqa: S608
+        return connection.execute(hide, (source,)).rowcount
     count = 0
     for run_id in ids:
-        count += connection.execute(
-            f"UPDATE runs SET hidden = 1 WHERE finished IS NOT NULL AND id = ?{scope}",
-            (run_id, *given),  # noqa: S608
-        ).rowcount
+        count += connection.execute(f"{hide} AND id = ?2", (source, run_id)).rowcount
     return count
 
 
@@ -302,7 +298,7 @@ def list_runs(connection: sqlite3.Connection, wanted: RunFilter) -> list[RunReco
         values.append(wanted.before)
     order = "ASC" if wanted.oldest_first else "DESC"
     rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM runs WHERE {' AND '.join(clauses)} ORDER BY seq {order} LIMIT ? OFFSET ?",  # noqa: S608
+        f"{_SELECT} WHERE {' AND '.join(clauses)} ORDER BY seq {order} LIMIT ? OFFSET ?",
         (*values, wanted.limit, wanted.offset),
     )
     return [_record(row) for row in rows]
@@ -318,9 +314,7 @@ def count_runs(connection: sqlite3.Connection, wanted: RunFilter) -> int:
 
 def open_runs(connection: sqlite3.Connection) -> list[RunRecord]:
     """All runs that have not ended."""
-    rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM runs WHERE state IN ('queued', 'running') ORDER BY seq"
-    )  # noqa: S608
+    rows = connection.execute(f"{_SELECT} WHERE state IN ('queued', 'running') ORDER BY seq")
     return [_record(row) for row in rows]
 
 
@@ -443,7 +437,7 @@ def _clauses(wanted: RunFilter) -> tuple[list[str], list[object]]:
 
 
 def _one(connection: sqlite3.Connection, where: str, value: object) -> RunRecord | None:
-    row = connection.execute(f"SELECT {_COLUMNS} FROM runs WHERE {where}", (value,)).fetchone()  # noqa: S608
+    row = connection.execute(f"{_SELECT} WHERE {where}", (value,)).fetchone()
     return None if row is None else _record(row)
 
 

@@ -1,4 +1,4 @@
-"""What the server asks of a worker, and what it is told. Processes on this machine are one kind; a cluster may be another."""
+"""What the server asks of a worker, and what it is told. Processes here are one kind; a cluster may be another."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ class Worker(Protocol):
         """What it has to say; ends when it is gone, for whatever reason."""
         ...
 
-    def cancel(self, run: str, reason: str) -> None:
-        """Ask it to stop a run."""
+    def cancel(self, run: str, attempt: int, reason: str) -> None:
+        """Ask it to stop an attempt, or not to begin it."""
         ...
 
     def free(self, *, models: bool, results: bool) -> None:

@@ -1,4 +1,4 @@
-"""A worker that is a process on this machine: `python -m graphcore.worker`, in frames over its standard input and output."""
+"""A worker that is a process on this machine: `python -m graphcore.worker`, in frames over two pipes."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ class ProcessWorker:
             pass
         await self._gone(process)
 
-    def cancel(self, run: str, reason: str) -> None:
-        self._send({"op": "cancel", "run": run, "reason": reason})
+    def cancel(self, run: str, attempt: int, reason: str) -> None:
+        self._send({"op": "cancel", "run": run, "attempt": attempt, "reason": reason})
 
     def free(self, *, models: bool, results: bool) -> None:
         self._send({"op": "free", "models": models, "memory": results})
@@ -158,7 +158,7 @@ def _done(held: Mapping[str, Any]) -> Done:
 
 
 def child_environment() -> dict[str, str]:
-    """This process's environment, with the folder that graphcore is imported from on the path, and without our secrets."""
+    """This process's environment with graphcore's folder on the path, and without our secrets."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GRAPHCORE_TOKEN")}
     places = [
         str(Path(graphcore.__file__).resolve().parent.parent),
