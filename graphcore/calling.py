@@ -5,7 +5,6 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 from graphcore.arguments import Call, shorten
@@ -167,10 +166,10 @@ class Failure:
     traceback: str
 
 
-def failure(node: CheckedNode, error: BaseException, inputs: Mapping[str, object]) -> Failure:
+def failure(node: CheckedNode, error: BaseException, inputs: dict[str, object]) -> Failure:
     """Wrap what a node raised: its path, its inputs in short, and the cause.
 
-    The local variables of the failed call are let go, so that the error does not keep pictures and weights alive.
+    The inputs and the local variables of the failed call are let go: a kept error must not keep pictures and weights.
     """
     secret = {declared.name for declared in node.spec.inputs if declared.secret}
     shown = {
@@ -191,6 +190,7 @@ def failure(node: CheckedNode, error: BaseException, inputs: Mapping[str, object
     )
     wrapped.__cause__ = error
     lines = "".join(traceback.format_exception(error))
+    inputs.clear()
     _let_go(error)
     return Failure(wrapped, lines)
 
@@ -203,27 +203,14 @@ def _text(error: BaseException) -> str:
 
 
 def _let_go(error: BaseException) -> None:
-    """Drop the engine's own frames from the tracebacks, and the variables of the others."""
     seen: set[int] = set()
     pending: list[BaseException | None] = [error]
     while pending:
         current = pending.pop()
         if current is not None and id(current) not in seen:
             seen.add(id(current))
-            trace = current.__traceback__
-            while trace is not None and not _cleared(trace.tb_frame):
-                trace = trace.tb_next
-            current.__traceback__ = trace
-            traceback.clear_frames(trace)
+            traceback.clear_frames(current.__traceback__)
             pending += [current.__cause__, current.__context__]
-
-
-def _cleared(frame: FrameType) -> bool:
-    try:
-        frame.clear()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _code_of(error: BaseException) -> str:

@@ -664,7 +664,7 @@ class Run:
         self.emit(NodeSkipped(self._next(), time.time(), node.id, blocked.message or "an input is blocked"))
         self.ledger.settle(index)
 
-    def _fail(self, index: int, error: BaseException, inputs: Mapping[str, object]) -> None:
+    def _fail(self, index: int, error: BaseException, inputs: dict[str, object]) -> None:
         node = self.nodes[index]
         if isinstance(error, _BlockedInput):
             self._block(index, error.blocked)
