@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphcore.errors import DocumentError
-from graphcore.formats.a1111 import parameters_to_prompt, read_parameters
+from graphcore.formats.a1111 import parameters_to_prompt
+from graphcore.formats.a1111_text import read_parameters
 
 TEXT = """a (red:1.2) fox,
 in snow <lora:fluff:0.8>
@@ -164,7 +165,7 @@ def test_a_checkpoint_may_be_given_where_none_is_named() -> None:
     assert only(prompt, "CheckpointLoaderSimple")["ckpt_name"] == "mine.ckpt"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.text(max_size=60),
     st.lists(

@@ -125,7 +125,7 @@ SOUND = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(SOUND),
     st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6),

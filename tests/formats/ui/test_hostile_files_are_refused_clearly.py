@@ -78,7 +78,7 @@ def broken_files(draw: st.DrawFn) -> Any:
     return document
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(broken_files())
 def test_a_broken_file_gives_a_prompt_or_an_error_of_ours(document: Any) -> None:
     prompt: dict[str, Any] = {}
@@ -91,7 +91,7 @@ def test_a_broken_file_gives_a_prompt_or_an_error_of_ours(document: Any) -> None
     to_ui_graph(prompt, DEFINITIONS)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.recursive(
         JUNK, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner), max_leaves=8
@@ -111,7 +111,7 @@ def test_junk_is_refused_or_read(junk: Any) -> None:
         ObjectInfoDefinitions.from_json({"A": entry}).get("A")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.dictionaries(st.text(max_size=3), JUNK | st.fixed_dictionaries({"class_type": JUNK, "inputs": JUNK}))
 )
