@@ -1,10 +1,16 @@
-"""graphcore: a workflow graph engine for diffusion models. This is its public surface."""
+"""graphcore: a workflow graph engine for diffusion models. This is its public surface.
+
+What runs workflows (Engine and the like) is imported when it is first asked for: declaring, listing and checking nodes
+need none of it, and start faster without.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from graphcore.builder import Graph
 from graphcore.context import CancelToken, Context, Preview, Service, Services, detached_context
-from graphcore.engine import Engine, RunHandle, run
 from graphcore.errors import (
     CacheError,
     Cancelled,
@@ -19,7 +25,6 @@ from graphcore.errors import (
     ValidationError,
 )
 from graphcore.events import Event, RunState
-from graphcore.executor import RunOptions
 from graphcore.formats.reading import read_workflow
 from graphcore.limits import Limits
 from graphcore.lists import Blocked, Constant, Each, Expand, Lazy, RawLink
@@ -32,6 +37,10 @@ from graphcore.validation import validate
 from graphcore.version import __version__ as __version__
 from graphcore.widgets import FileChoice, OutputName, Range, Secret, Seed, Shown, Text, Toggle
 from graphcore.workflow import Dialect, Link, NodeEntry, Workflow
+
+if TYPE_CHECKING:
+    from graphcore.engine import Engine, RunHandle, run
+    from graphcore.executor import RunOptions
 
 __all__ = [
     "Blocked",
@@ -88,3 +97,12 @@ __all__ = [
     "spec_of",
     "validate",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in ("Engine", "RunHandle", "RunOptions", "run"):
+            raise AttributeError(f"module 'graphcore' has no attribute '{name}'")
+        value: object = getattr(import_module("graphcore.engine"), name)
+        globals()[name] = value
+        return value
