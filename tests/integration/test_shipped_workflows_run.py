@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def test_a_grid_holds_every_pair(engine: Engine) -> None:
     assert isinstance(sheet, Image)
     assert sheet.pixels.shape == (1, 260, 260, 3)
     corners = [sheet.pixels[0, top : top + 128, left : left + 128] for top in (0, 132) for left in (0, 132)]
-    assert all(not torch.equal(one, other) for one, other in zip(corners, corners[1:], strict=False))
+    assert all(not torch.equal(one, other) for one, other in pairwise(corners))
 
 
 def test_the_api_prompt_and_the_native_document_mean_the_same() -> None:

@@ -23,8 +23,10 @@ INTERFACES = {
         "LATENT",
     ),
     "KSamplerAdvanced": (
-        "model add_noise noise_seed steps cfg sampler_name scheduler positive negative latent_image "
-        "start_at_step end_at_step return_with_leftover_noise",
+        (
+            "model add_noise noise_seed steps cfg sampler_name scheduler positive negative latent_image "
+            "start_at_step end_at_step return_with_leftover_noise"
+        ),
         "LATENT",
     ),
     "VAEDecode": ("samples vae", "IMAGE"),

@@ -56,5 +56,5 @@ def test_other_contents_are_told(ctx: Context) -> None:
     with pytest.raises(InputError, match="holds no latent"):
         load_latent(ctx, "other.latent")
     (ctx.files.input_dir / "text.txt").write_text("hello")
-    with pytest.raises(InputError, match="no .latent file"):
+    with pytest.raises(InputError, match=r"no \.latent file"):
         load_latent(ctx, "text.txt")
