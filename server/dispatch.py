@@ -237,6 +237,7 @@ class Dispatcher:
                 inputs=request.inputs,
                 targets=request.targets,
                 previews=request.previews,
+                keep_going=request.keep_going,
                 metadata=request.metadata,
             )
         )

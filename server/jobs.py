@@ -132,6 +132,7 @@ class JobService:
                 inputs=submission.inputs,
                 targets=submission.targets,
                 previews=submission.previews,
+                keep_going=submission.keep_going,
                 metadata=submission.metadata,
                 extra=submission.extra,
             )

@@ -38,7 +38,7 @@ class Submission:
     """A run that somebody asks for; it has been validated.
 
     `document` is the workflow's JSON as it came. `inputs` are values for its declared inputs, `targets` what to run
-    for. Among equal priorities runs go by `number` (None: in the order of submission; `front`: before all others).
+    for; `keep_going` lets other branches finish after a failure. Among equal priorities runs go by `number` (None: in the order of submission; `front`: before all others).
     `metadata` goes to the nodes (what a picture's text chunks take from the client); `extra` is the submitting
     protocol's own and is only kept. `alias` is a name that the client chose for the run, which need not be unique;
     `client` names who is to be told of it, where a protocol has such names.
@@ -51,6 +51,7 @@ class Submission:
     number: float | None = None
     front: bool = False
     previews: bool = False
+    keep_going: bool = True
     metadata: Mapping[str, object] = field(default_factory=dict)
     extra: Mapping[str, object] = field(default_factory=dict)
     principal: str = LOCAL
@@ -93,6 +94,7 @@ class RunRequest:
     inputs: Mapping[str, Any]
     targets: tuple[str, ...] | None
     previews: bool
+    keep_going: bool
     metadata: Mapping[str, Any]
     extra: Mapping[str, Any]
 

@@ -109,7 +109,11 @@ class WorkerProcess:
 
         try:
             order = job.order
-            options = RunOptions(previews=bool(order.get("previews")), metadata=order.get("metadata"))
+            options = RunOptions(
+                keep_going=bool(order.get("keep_going", True)),
+                previews=bool(order.get("previews")),
+                metadata=order.get("metadata"),
+            )
             handle = self._engine.start(
                 job.document,
                 inputs=order.get("inputs") or None,

@@ -105,6 +105,7 @@ def insert_run(
         "inputs": submission.inputs,
         "targets": submission.targets,
         "previews": submission.previews,
+        "keep_going": submission.keep_going,
         "metadata": submission.metadata,
     }
     connection.execute(
@@ -339,6 +340,7 @@ def get_request(connection: sqlite3.Connection, seq: int) -> RunRequest | None:
         inputs=request["inputs"],
         targets=None if targets is None else tuple(targets),
         previews=request["previews"],
+        keep_going=request["keep_going"],
         metadata=request["metadata"],
         extra=json.loads(row[2]),
     )

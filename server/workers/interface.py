@@ -17,6 +17,7 @@ class Task:
     inputs: Mapping[str, Any]
     targets: tuple[str, ...] | None
     previews: bool
+    keep_going: bool
     metadata: Mapping[str, Any]
 
 

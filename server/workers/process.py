@@ -55,6 +55,7 @@ class ProcessWorker:
             "inputs": task.inputs,
             "targets": task.targets,
             "previews": task.previews,
+            "keep_going": task.keep_going,
             "metadata": task.metadata,
         }
         self._send(message, task.document)
