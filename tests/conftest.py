@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,14 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
     from tests.models import TinyModels
 
     return TinyModels(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(autouse=True)
+def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Results that commands keep between runs stay within the test."""
+    folder = tmp_path / "graphcore-data"
+    monkeypatch.setenv("GRAPHCORE_DATA", str(folder))
+    return folder
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ TRACEBACK_VARIABLE: Final = "GRAPHCORE_TRACEBACK"
 
 
 def known_commands() -> dict[str, str]:
-    """Every command with the place of its code: our own, and those of packs (entry-point group `graphcore.commands`)."""
+    """Every command with the place of its code: ours, and those of packs (entry-point group `graphcore.commands`)."""
     packs = {entry.name: entry.value for entry in entry_points(group="graphcore.commands")}
     return {**packs, **COMMANDS}
 

@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from graphcore.arguments import shorten
 from graphcore.cli.assignments import read_assignments
+from graphcore.cli.data_folder import data_folder, data_option
 from graphcore.cli.failures import DONE, exit_code, tell, telling_errors
 from graphcore.cli.interrupts import cancelling_on_interrupt
 from graphcore.cli.options import (
@@ -21,6 +22,7 @@ from graphcore.cli.options import (
     json_option,
     workflow_argument,
     workflow_of,
+    write_text,
 )
 from graphcore.cli.progress import view_of_run
 from graphcore.engine import Engine, RunHandle
@@ -28,6 +30,7 @@ from graphcore.events import NodeFailed, RunState
 from graphcore.executor import RunOptions
 from graphcore.results import RunResult
 from graphcore.settings import Settings
+from graphcore.timeline import run_report, trace_events
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,11 @@ class Reporting:
     quiet: bool
     tracebacks: bool
     previews: bool
+    report_file: Path | None = None
+    timeline_file: Path | None = None
+
+
+_WRITTEN: Final = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -73,6 +81,20 @@ class Reporting:
 @click.option(
     "--json-events", "as_events", is_flag=True, help="Print each event of the run as a line of JSON."
 )
+@data_option
+@click.option("--no-store", is_flag=True, help="Neither use nor keep results of other runs.")
+@click.option(
+    "--report",
+    "report_file",
+    type=_WRITTEN,
+    help="Write seconds, bytes and hits of each node as JSON.",
+)
+@click.option(
+    "--timeline",
+    "timeline_file",
+    type=_WRITTEN,
+    help="Write a timeline that opens in Perfetto (ui.perfetto.dev).",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @click.option(
     "--traceback", "tracebacks", is_flag=True, help="Show the Python traceback of a node that fails."
@@ -91,6 +113,10 @@ def run(
     dtype: str,
     deterministic: bool,
     no_metadata: bool,
+    data_dir: Path | None,
+    no_store: bool,
+    report_file: Path | None,
+    timeline_file: Path | None,
     previews: bool,
     as_json: bool,
     as_events: bool,
@@ -109,9 +135,16 @@ def run(
         dtype=dtype,
         deterministic=deterministic,
         metadata=not no_metadata,
+        data_dir=None if no_store else data_folder(data_dir),
     )
     reporting = Reporting(
-        as_json=as_json, as_events=as_events, quiet=quiet or as_json, tracebacks=tracebacks, previews=previews
+        as_json=as_json,
+        as_events=as_events,
+        quiet=quiet or as_json,
+        tracebacks=tracebacks,
+        previews=previews,
+        report_file=report_file,
+        timeline_file=timeline_file,
     )
     wanted = [name.strip() for text in targets for name in text.split(",") if name.strip()]
     return run_workflow(file, assignments, wanted or None, settings, reporting)
@@ -134,6 +167,7 @@ def run_workflow(
         with cancelling_on_interrupt(handle):
             tracebacks = watch(handle, reporting)
             result = handle.result()
+        write_reports(result, reporting)
         if reporting.as_json:
             click.echo(json.dumps(result_as_json(result, engine), indent=2, ensure_ascii=False))
         elif reporting.as_events:
@@ -141,6 +175,14 @@ def run_workflow(
         else:
             report(result, engine, reporting, tracebacks)
     return DONE if result.error is None else exit_code(result.error)
+
+
+def write_reports(result: RunResult, reporting: Reporting) -> None:
+    """Write what the run cost, where that was asked for."""
+    if reporting.report_file is not None:
+        write_text(json.dumps(run_report(result), indent=2), reporting.report_file)
+    if reporting.timeline_file is not None:
+        write_text(json.dumps(trace_events(result)), reporting.timeline_file)
 
 
 def watch(handle: RunHandle, reporting: Reporting) -> Mapping[str, str]:

@@ -49,8 +49,8 @@ def _record_lines(record: object) -> list[str]:
     if not isinstance(record, Mapping):
         return ["The picture carries no run record."]
     lines = [
-        f"{_label('made')}{record.get('created')} with graphcore {record.get('graphcore')} "
-        f"in {record.get('seconds')} s",
+        f"{_label('made')}{record.get('created')}",
+        f"{_label('with')}graphcore {record.get('graphcore')}, in {record.get('seconds')} s",
     ]
     for title, name in (
         ("inputs", "inputs"),

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,20 +23,25 @@ from graphcore.context import Services
 from graphcore.errors import InputError, ModelFileError
 from nodes.diffusion.checkpoint import Checkpoint, open_checkpoint
 from nodes.diffusion.clip_text import ClipText
-from nodes.diffusion.families import BY_NAME, Family, Tower
+from nodes.diffusion.clip_tower import ClipTower
+from nodes.diffusion.determinism import be_deterministic
 from nodes.diffusion.leases import LeaseCache, Made, Usage
+from nodes.diffusion.mmdit_network import MmditNetwork
 from nodes.diffusion.network import Network
 from nodes.diffusion.part import Part
 from nodes.diffusion.patches.lora import LoraPatcher
 from nodes.diffusion.precision import Precision, choose_device, choose_precision
-from nodes.diffusion.text_encoder import ClipTower, TextEncoder
+from nodes.diffusion.t5_text import T5Text, T5Tower
+from nodes.diffusion.text_encoder import TextEncoder, TextTower
+from nodes.diffusion.text_towers import PlacedTower, joint_width, place_towers, text_family
 from nodes.diffusion.textual_inversion import read_embedding
-from nodes.diffusion.tokenizer import ClipTokenizer, find_tokenizer
+from nodes.diffusion.tokenizer import find_t5_tokenizer, find_tokenizer
 from nodes.diffusion.unet_network import UNetNetwork, perturbable
 from nodes.diffusion.vae import VaeCodec
 from nodes.diffusion.weights import build, expected_bytes, load, patched, placed
 from nodes.values import Clip, FileRef, Model, Patch, Vae
 
+TokenizerT = TypeVar("TokenizerT")
 CPU_SHARE, GPU_SHARE = 0.5, 0.85
 
 
@@ -95,6 +100,8 @@ class ModelStore:
     def create(cls, services: Services) -> Self:
         """The store of one engine, as its settings say."""
         files, settings = services.files, services.settings
+        if settings.deterministic:
+            be_deterministic()
 
         def embedding(name: str) -> Path | None:
             return files.find("embeddings", name) or files.find("embeddings", f"{name}.safetensors")
@@ -129,8 +136,12 @@ class ModelStore:
 
     def text_parts(self, clip: Clip) -> list[tuple[FileRef, Part]]:
         """The parts that a text encoder is made of, each with its file and under its tower's name."""
-        _, towers = self._towers(clip)
-        return [(file, part.configured(name=tower.part, config=part.config)) for tower, file, part in towers]
+        opened = self._opened_texts(clip)
+        placed = place_towers(clip, text_family(clip, opened), opened)
+        return [
+            (each.file, each.part.configured(name=each.tower.part, config=each.part.config))
+            for each in placed
+        ]
 
     @contextmanager
     def network(self, model: Model) -> Iterator[Network]:
@@ -145,13 +156,14 @@ class ModelStore:
     @contextmanager
     def text_encoder(self, clip: Clip) -> Iterator[TextEncoder]:
         """The text encoders of `clip`, patched, for the length of the block."""
-        family, placed_towers = self._towers(clip)
+        opened = self._opened_texts(clip)
+        family = text_family(clip, opened)
         with ExitStack() as stack:
             towers = [
-                stack.enter_context(self._tower(tower, file, part, clip.patches))
-                for tower, file, part in placed_towers
+                stack.enter_context(self._tower(placed, clip.patches))
+                for placed in place_towers(clip, family, opened)
             ]
-            yield TextEncoder(family, towers)
+            yield TextEncoder(family, towers, joint_width=joint_width(opened))
 
     @contextmanager
     def vae(self, vae: Vae) -> Iterator[VaeCodec]:
@@ -202,60 +214,51 @@ class ModelStore:
                 module = patched(part, base, changed)
                 if part.kind == "unet":
                     perturbable(module)
-                return Made(value=module, bytes=size)
+                return Made(value=module, bytes=size, parent=_Key(file, part.name, precision))
 
             with self._leases.lease(_Key(file, part.name, precision, patches), make) as module:
                 yield module
 
-    def _towers(self, clip: Clip) -> tuple[Family, list[tuple[Tower, FileRef, Part]]]:
-        opened = [(file, self.checkpoint(file)) for file in clip.files]
-        family = _text_family(clip, opened)
-        found: list[tuple[Tower, FileRef, Part]] = []
-        loose = [
-            (file, checkpoint.parts["text"]) for file, checkpoint in opened if "text" in checkpoint.parts
-        ]
-        for tower in family.towers:
-            whole = [(file, c.parts[tower.part]) for file, c in opened if tower.part in c.parts]
-            matching = whole or _matching(loose, tower, alone=len(family.towers) == 1)
-            if not matching:
-                held = ", ".join(file.name for file in clip.files)
-                raise ModelFileError(
-                    f"No text encoder '{tower.part}' of {family.title} is in {held}; choose a file that holds it.",
-                    code="model-file-part",
-                    location=held,
-                )
-            found.append((tower, *matching[0]))
-        return family, found
+    def _opened_texts(self, clip: Clip) -> list[tuple[FileRef, Checkpoint]]:
+        return [(file, self.checkpoint(file)) for file in clip.files]
 
     @contextmanager
-    def _tower(
-        self, tower: Tower, file: FileRef, part: Part, patches: tuple[Patch, ...]
-    ) -> Iterator[ClipTower]:
-        config = {"hidden_act": tower.activation, **part.config}
-        configured = part.configured(name=tower.part, config=config)
-        with self._module(file, configured, self.text_precision, patches) as module:
-            if not isinstance(module, ClipText):
-                raise ModelFileError(
-                    f"'{part.name}' in {file.name} is no CLIP text encoder; choose another file."
+    def _tower(self, placed: PlacedTower, patches: tuple[Patch, ...]) -> Iterator[TextTower]:
+        tower, file = placed.tower, placed.file
+        usual = {"hidden_act": tower.activation} if tower.kind == "clip" else {}
+        part = placed.part.configured(name=tower.part, config={**usual, **placed.part.config})
+        with self._module(file, part, self.text_precision, patches) as module:
+            if isinstance(module, T5Text):
+                size = module.shared.num_embeddings
+                made = self._tokenizer(
+                    file, ("t5", size), lambda c, f: find_t5_tokenizer(c.path, c.metadata, folders=f)
                 )
-            yield ClipTower(
-                spec=tower,
-                module=module,
-                tokenizer=self._tokenizer(file, module.vocabulary),
-                lookup=self._embedding,
-                layer=_layer(tower, part, module),
-            )
+                yield T5Tower(spec=tower, module=module, tokenizer=made)
+            elif isinstance(module, ClipText):
+                size = module.vocabulary
+                words = self._tokenizer(
+                    file,
+                    ("clip", size),
+                    lambda c, f: find_tokenizer(c.path, c.metadata, size=size, folders=f),
+                )
+                yield ClipTower(
+                    spec=tower, module=module, tokenizer=words, lookup=self._embedding, layer=placed.layer
+                )
+            else:
+                raise ModelFileError(f"'{part.name}' in {file.name} is no text encoder; choose another file.")
 
-    def _tokenizer(self, file: FileRef, size: int) -> ClipTokenizer:
+    def _tokenizer(
+        self,
+        file: FileRef,
+        kind: tuple[str, int],
+        find: Callable[[Checkpoint, Sequence[Path]], TokenizerT],
+    ) -> TokenizerT:
         checkpoint = self.checkpoint(file)
 
-        def make() -> Made[ClipTokenizer]:
-            found = find_tokenizer(
-                checkpoint.path, checkpoint.metadata, size=size, folders=self.tokenizer_folders
-            )
-            return Made(value=found, bytes=1)
+        def make() -> Made[TokenizerT]:
+            return Made(value=find(checkpoint, self.tokenizer_folders), bytes=1)
 
-        with self._opened.lease((file, "tokenizer", size), make) as tokenizer:
+        with self._opened.lease((file, kind), make) as tokenizer:
             return tokenizer
 
     def _embedding(self, name: str, part: str, width: int) -> Tensor:
@@ -287,6 +290,10 @@ def _network(checkpoint: Checkpoint, module: nn.Module, precision: Precision) ->
     )
     if family is None or parameterization is None or latent is None:
         raise ModelFileError(f"{checkpoint.path.name} holds no diffusion network; choose another file.")
+    if family.network == "mmdit":
+        return MmditNetwork(
+            module, parameterization=parameterization, latent_format=latent, precision=precision
+        )
     return UNetNetwork(
         module,
         rule=family.conditioning,
@@ -309,36 +316,3 @@ def _vae_precision(device: torch.device, chosen: Precision) -> Precision:
         return chosen
     has_bf16 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
     return Precision(dtype=torch.bfloat16 if has_bf16 else torch.float32, channels_last=has_bf16)
-
-
-def _text_family(clip: Clip, opened: Sequence[tuple[FileRef, Checkpoint]]) -> Family:
-    if clip.family is not None:
-        if clip.family not in BY_NAME:
-            raise InputError(f"'{clip.family}' is no known model family; use one of {', '.join(BY_NAME)}.")
-        return BY_NAME[clip.family]
-    for _, checkpoint in opened:
-        if checkpoint.family is not None:
-            return checkpoint.family
-    if len(opened) > 1:
-        return BY_NAME["sdxl"]
-    widths = {
-        part.config.get("hidden_size") for _, c in opened for part in c.parts.values() if part.kind == "clip"
-    }
-    return BY_NAME["sd2" if 1024 in widths else "sdxl-refiner" if 1280 in widths else "sd1"]
-
-
-KNOWN_WIDTHS = {"clip_l": 768, "clip_h": 1024, "clip_g": 1280}
-
-
-def _matching(
-    loose: Sequence[tuple[FileRef, Part]], tower: Tower, *, alone: bool
-) -> list[tuple[FileRef, Part]]:
-    if alone:
-        return list(loose)
-    exact = [item for item in loose if item[1].config.get("hidden_size") == KNOWN_WIDTHS[tower.part]]
-    return exact or [item for item in loose if ("projection_dim" in item[1].config) == tower.pooled]
-
-
-def _layer(tower: Tower, part: Part, module: ClipText) -> int:
-    """The family's layer; diffusers' folders of SD 2.x leave out the layers that are not used."""
-    return -1 if part.layout == "diffusers" and tower.part == "clip_h" else tower.layer

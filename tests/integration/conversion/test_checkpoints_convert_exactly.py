@@ -83,13 +83,19 @@ def test_averages_that_are_not_there_are_told(tiny_models: TinyModels, tmp_path:
 
 @pytest.mark.parametrize("suffix", [".ckpt", ".pt", ".pth", ".bin"])
 def test_a_pickle_of_weights_becomes_safetensors(tmp_path: Path, suffix: str) -> None:
-    state = {"model.diffusion_model.a": torch.randn(3), "tied": (tied := torch.randn(4, 4)), "view": tied[1:3]}
+    state = {
+        "model.diffusion_model.a": torch.randn(3),
+        "tied": (tied := torch.randn(4, 4)),
+        "view": tied[1:3],
+    }
     torch.save({"state_dict": state, "global_step": 7}, tmp_path / f"old{suffix}")
     convert_checkpoint(tmp_path / f"old{suffix}", tmp_path / "new.safetensors", Changes())
     assert_equal(load_file(tmp_path / "new.safetensors"), state)
 
 
-def test_a_lightning_checkpoint_is_read_with_stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lightning_checkpoint_is_read_with_stand_ins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = types.ModuleType("pytorch_lightning.callbacks")
 
     class Callback:
@@ -129,6 +135,8 @@ def test_damaged_pickles_are_told(tmp_path: Path, data: bytes) -> None:
 
 def test_an_embedding_of_the_first_web_ui_becomes_one_that_is_read(tmp_path: Path) -> None:
     vectors = torch.randn(2, 64)
-    torch.save({"string_to_param": {"*": torch.nn.Parameter(vectors)}, "name": "x", "step": 1}, tmp_path / "x.pt")
+    torch.save(
+        {"string_to_param": {"*": torch.nn.Parameter(vectors)}, "name": "x", "step": 1}, tmp_path / "x.pt"
+    )
     convert_checkpoint(tmp_path / "x.pt", tmp_path / "x.safetensors", Changes())
     assert_equal(load_file(tmp_path / "x.safetensors"), {"emb_params": vectors})

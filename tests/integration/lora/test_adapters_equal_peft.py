@@ -26,7 +26,9 @@ def noise(*shape: int, seed: int = 3) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) * 0.1
 
 
-def patched_unet(models: TinyModels, path: Path, tensors: Mapping[str, Tensor], strength: float) -> dict[str, Tensor]:
+def patched_unet(
+    models: TinyModels, path: Path, tensors: Mapping[str, Tensor], strength: float
+) -> dict[str, Tensor]:
     """What our patcher makes of the tiny SD 1.x UNet's weights."""
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
     part = open_checkpoint(models.sd1()).part("unet")
@@ -49,7 +51,9 @@ def peft_weights(
                 parameter.copy_(noise(*parameter.shape, seed=number))
             if "magnitude" in name:
                 parameter.mul_(1.25)
-    adapter = {name: tensor.detach().clone() for name, tensor in peft.get_peft_model_state_dict(model).items()}
+    adapter = {
+        name: tensor.detach().clone() for name, tensor in peft.get_peft_model_state_dict(model).items()
+    }
     merged = model.merge_and_unload().state_dict()
     return {name: tensor.detach() for name, tensor in merged.items()}, adapter
 
@@ -70,7 +74,9 @@ def test_peft_lora_on_matrices_and_convolutions(tiny_models: TinyModels, tmp_pat
 
 
 def test_kohya_names_and_alpha(tiny_models: TinyModels, tmp_path: Path) -> None:
-    merged, adapter = peft_weights(peft.LoraConfig(r=4, lora_alpha=2, target_modules=[ATTENTION, CONVOLUTION]))
+    merged, adapter = peft_weights(
+        peft.LoraConfig(r=4, lora_alpha=2, target_modules=[ATTENTION, CONVOLUTION])
+    )
     named: dict[str, Tensor] = {}
     for module in (ATTENTION, CONVOLUTION):
         kohya = "lora_unet_" + module.replace(".", "_")
@@ -140,16 +146,27 @@ def test_lokr(tiny_models: TinyModels, tmp_path: Path, both: bool) -> None:
 
 def test_locon_with_a_middle(tiny_models: TinyModels, tmp_path: Path) -> None:
     weight = sd1_parts().unet.state_dict()[f"{CONVOLUTION}.weight"]
-    up, middle, down = noise(weight.shape[0], 4, 1, 1), noise(4, 4, 3, 3, seed=4), noise(4, weight.shape[1], 1, 1, seed=5)
+    up, middle, down = (
+        noise(weight.shape[0], 4, 1, 1),
+        noise(4, 4, 3, 3, seed=4),
+        noise(4, weight.shape[1], 1, 1, seed=5),
+    )
     kohya = "lora_unet_" + CONVOLUTION.replace(".", "_")
-    named = {f"{kohya}.lora_up.weight": up, f"{kohya}.lora_mid.weight": middle, f"{kohya}.lora_down.weight": down}
+    named = {
+        f"{kohya}.lora_up.weight": up,
+        f"{kohya}.lora_mid.weight": middle,
+        f"{kohya}.lora_down.weight": down,
+    }
     changed = patched_unet(tiny_models, tmp_path / "a", named, 1.0)
     picture = noise(1, weight.shape[1], 6, 6, seed=6)
     chained = nn.functional.conv2d(picture, down)
     chained = nn.functional.conv2d(nn.functional.conv2d(chained, middle, padding=1), up)
     expected = nn.functional.conv2d(picture, weight, padding=1) + chained
     torch.testing.assert_close(
-        nn.functional.conv2d(picture, changed[f"{CONVOLUTION}.weight"], padding=1), expected, rtol=1e-4, atol=1e-5
+        nn.functional.conv2d(picture, changed[f"{CONVOLUTION}.weight"], padding=1),
+        expected,
+        rtol=1e-4,
+        atol=1e-5,
     )
 
 
@@ -157,7 +174,9 @@ def test_full_differences_of_weights_and_biases(tiny_models: TinyModels, tmp_pat
     state = sd1_parts().unet.state_dict()
     module = "diffusion_model.input_blocks.0.0"
     weight, bias = noise(*state["conv_in.weight"].shape), noise(*state["conv_in.bias"].shape)
-    changed = patched_unet(tiny_models, tmp_path / "a", {f"{module}.diff": weight, f"{module}.diff_b": bias}, 0.5)
+    changed = patched_unet(
+        tiny_models, tmp_path / "a", {f"{module}.diff": weight, f"{module}.diff_b": bias}, 0.5
+    )
     torch.testing.assert_close(changed["conv_in.weight"], state["conv_in.weight"] + 0.5 * weight)
     torch.testing.assert_close(changed["conv_in.bias"], state["conv_in.bias"] + 0.5 * bias)
 
@@ -178,10 +197,18 @@ def test_strength_scales_the_difference_and_several_add_up(tiny_models: TinyMode
 @pytest.mark.parametrize(
     ("part_name", "module", "layer"),
     [
-        ("clip_l", "lora_te1_text_model_encoder_layers_0_self_attn_q_proj", "encoder.layers.0.self_attn.q_proj"),
+        (
+            "clip_l",
+            "lora_te1_text_model_encoder_layers_0_self_attn_q_proj",
+            "encoder.layers.0.self_attn.q_proj",
+        ),
         ("clip_g", "lora_te2_text_model_encoder_layers_1_mlp_fc1", "encoder.layers.1.mlp.fc1"),
         ("clip_g", "text_encoder_2.text_model.encoder.layers.1.mlp.fc1", "encoder.layers.1.mlp.fc1"),
-        ("clip_l", "text_encoders.clip_l.transformer.text_model.encoder.layers.0.mlp.fc2", "encoder.layers.0.mlp.fc2"),
+        (
+            "clip_l",
+            "text_encoders.clip_l.transformer.text_model.encoder.layers.0.mlp.fc2",
+            "encoder.layers.0.mlp.fc2",
+        ),
     ],
 )
 def test_text_encoders_of_sdxl(

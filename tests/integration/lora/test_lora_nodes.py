@@ -34,7 +34,9 @@ def engine(tiny_models: TinyModels, registry: Registry, tmp_path: Path) -> Engin
     return Engine(registry, settings=settings)
 
 
-def write_lora(path: Path, *, seed: int = 1, extra: dict[str, torch.Tensor] | None = None, width: int | None = None) -> None:
+def write_lora(
+    path: Path, *, seed: int = 1, extra: dict[str, torch.Tensor] | None = None, width: int | None = None
+) -> None:
     weight = sd1_parts().unet.state_dict()[
         "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
     ]
@@ -53,7 +55,9 @@ def sampled(registry: Registry, models: TinyModels, loras: list[tuple[str, float
     checkpoint = graph.LoadCheckpoint(ckpt_name=models.sd1().name)
     model, clip = checkpoint.model, checkpoint.clip
     for name, strength in loras:
-        patched = graph.LoRA(model=model, clip=clip, lora_name=name, strength_model=strength, strength_clip=strength)
+        patched = graph.LoRA(
+            model=model, clip=clip, lora_name=name, strength_model=strength, strength_clip=strength
+        )
         model, clip = patched.model, patched.clip
     text = graph.CLIPEncode(text="a cat", clip=clip)
     latent = graph.EmptyLatentImage(width=64, height=64)

@@ -54,7 +54,11 @@ def write_lora(path: Path, seed: int) -> None:
 
 def settings(models: Path, folder: Path, **more: object) -> Settings:
     return Settings(
-        models_dirs=(models,), output_dir=folder / "output", temp_dir=folder / "temp", dtype="fp32", **more  # type: ignore[arg-type]
+        models_dirs=(models,),
+        output_dir=folder / "output",
+        temp_dir=folder / "temp",
+        dtype="fp32",
+        **more,  # type: ignore[arg-type]
     )
 
 
@@ -134,9 +138,7 @@ def test_a_picture_is_made_again_from_itself_alone(
         assert verdict.same and verdict.differences == ()
 
 
-def test_a_changed_lora_is_told_and_measured(
-    engine: Engine, registry: Registry, models: Path
-) -> None:
+def test_a_changed_lora_is_told_and_measured(engine: Engine, registry: Registry, models: Path) -> None:
     engine.run(workflow(registry))
     write_lora(models / "loras" / "style.safetensors", seed=2)
     verdict = verify_picture(pictures(engine)[0], engine)
@@ -169,7 +171,9 @@ def test_another_dtype_is_told(engine: Engine, registry: Registry, models: Path,
     changed = settings(models, tmp_path)
     with Engine(registry, settings=Settings(models_dirs=changed.models_dirs, dtype="bf16")) as other:
         verdict = verify_picture(pictures(engine)[0], other)
-    assert [(found.what, found.then, found.now) for found in verdict.differences] == [("dtype", "fp32", "bf16")]
+    assert [(found.what, found.then, found.now) for found in verdict.differences] == [
+        ("dtype", "fp32", "bf16")
+    ]
 
 
 def test_the_picture_is_a_workflow_in_every_format(engine: Engine, registry: Registry) -> None:
@@ -180,7 +184,10 @@ def test_the_picture_is_a_workflow_in_every_format(engine: Engine, registry: Reg
     assert {entry["class_type"] for entry in json.loads(found.prompt).values()} >= {"KSampler", "SaveImage"}
     assert found.parameters.splitlines()[0] == "a red house"
     assert found.parameters.splitlines()[1] == "Negative prompt: night"
-    assert "Steps: 2, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 2.0, Seed: 7, Size: 64x64" in found.parameters
+    assert (
+        "Steps: 2, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 2.0, Seed: 7, Size: 64x64"
+        in found.parameters
+    )
     assert read_workflow(pictures(engine)[0], registry).nodes == document.nodes
 
 

@@ -132,4 +132,8 @@ def test_inputs_on_demand_are_deferred(tmp_path: Path) -> None:
     graph.output("text", graph.Either(first=True, a=graph.Load(name="a"), b=graph.Work(text="b")))
     with engine(tmp_path) as made:
         planned = by_type(made.plan(graph.workflow()))
-    assert (planned["Either"].action, planned["Load"].action, planned["Work"].action) == ("run", "deferred", "deferred")
+    assert (planned["Either"].action, planned["Load"].action, planned["Work"].action) == (
+        "run",
+        "deferred",
+        "deferred",
+    )

@@ -135,7 +135,9 @@ def test_an_entry_put_in_the_place_of_another_is_a_miss(store: DiskStore) -> Non
     store.put(key(1), spec(), entry("one"))
     store.put(key(2), spec(), entry("two"))
     store.flush()
-    first, second = (store.folder / "blobs" / name[:2] / f"{name}.gcb" for name in map(store.name, (key(1), key(2))))
+    first, second = (
+        store.folder / "blobs" / name[:2] / f"{name}.gcb" for name in map(store.name, (key(1), key(2)))
+    )
     first.write_bytes(second.read_bytes())
     assert store.get(key(1), spec()) is None
     found = store.get(key(2), spec())
