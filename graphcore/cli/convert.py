@@ -79,7 +79,7 @@ class _Source:
 
         if self.object_info is None:
             return ObjectInfoDefinitions.from_json(object_info(self.registry))
-        return ObjectInfoDefinitions.from_json(parse_json(self.object_info.read_bytes()))
+        return ObjectInfoDefinitions.from_bytes(self.object_info.read_bytes())
 
     def workflow(self) -> Workflow:
         """The document as a workflow."""

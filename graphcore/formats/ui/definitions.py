@@ -7,6 +7,7 @@ both read into the same InputDefinition.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -19,6 +20,7 @@ AUTOGROW = "COMFY_AUTOGROW_V3"
 MATCH_TYPE = "COMFY_MATCHTYPE_V3"
 MAX_NESTING = 8
 MAX_GROWN = 1000
+MAX_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,16 @@ class ObjectInfoDefinitions:
         if not isinstance(document, Mapping):
             raise _bad("", "must be an object that maps class names to definitions")
         return cls(document)
+
+    @classmethod
+    def from_bytes(cls, text: bytes) -> ObjectInfoDefinitions:
+        """Read the answer of GET /object_info as it came; its limits of numbers may exceed 64 bits."""
+        if len(text) > MAX_BYTES:
+            raise _bad("", f"has more than {MAX_BYTES} bytes")
+        try:
+            return cls.from_json(json.loads(text))
+        except (ValueError, RecursionError) as error:
+            raise _bad("", "is not JSON") from error
 
     def get(self, class_type: str) -> NodeDefinition | None:
         known = self._read.get(class_type)
