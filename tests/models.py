@@ -22,8 +22,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from nodes.diffusion.clip_text import ClipText
-from nodes.diffusion.layouts import clip, unet, vae
+from nodes.diffusion.layouts import clip, mmdit, unet, vae
 from nodes.diffusion.layouts.rules import to_original
+from nodes.diffusion.t5_text import T5Text
 
 State = dict[str, Tensor]
 VOCABULARY = 520
@@ -94,6 +95,44 @@ def make_vae(**config: Any) -> Any:
     return diffusers.AutoencoderKL(**config)
 
 
+SD3_NETWORK: Mapping[str, Any] = {
+    "sample_size": 32,
+    "patch_size": 2,
+    "in_channels": 16,
+    "out_channels": 16,
+    "num_layers": 3,
+    "attention_head_dim": 64,
+    "num_attention_heads": 1,
+    "joint_attention_dim": 64 + 128,
+    "caption_projection_dim": 64,
+    "pooled_projection_dim": 64 + 64,
+    "pos_embed_max_size": 24,
+    "dual_attention_layers": [0],
+    "qk_norm": "rms_norm",
+}
+T5: Mapping[str, Any] = {
+    "vocab_size": 40,
+    "d_model": 64 + 128,
+    "d_kv": 64,
+    "d_ff": 64,
+    "num_layers": 2,
+    "num_heads": 3,
+    "feed_forward_proj": "gated-gelu",
+}
+
+
+def t5_tokenizer() -> str:
+    """A word-by-word tokenizer for T5, as its tokenizer.json holds it."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = ["<pad>", "</s>", "<unk>", "a", "red", "cat", "and", "dog", "blurred", ","]
+    tokenizer = Tokenizer(
+        models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>")
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return str(tokenizer.to_str())
+
+
 def text_config(
     width: int, *, projection: int | None = None, activation: str = "quick_gelu"
 ) -> dict[str, Any]:
@@ -118,7 +157,7 @@ class TinyParts:
 
     unet: Any
     vae: Any
-    texts: Mapping[str, ClipText]
+    texts: Mapping[str, Any]
 
 
 def seeded(make: Callable[[], Any], seed: int = 0) -> Any:
@@ -174,6 +213,46 @@ def refiner_parts() -> TinyParts:
         seeded(lambda: make_vae(**VAE_CONFIG, scaling_factor=0.13025), 1),
         {"clip_g": seeded(lambda: ClipText(text_config(128, projection=64, activation="gelu")), 3)},
     )
+
+
+@cache
+def sd3_parts() -> TinyParts:
+    """SD 3.5 with one head, a dual-attention layer and three text encoders; sixteen latent channels."""
+    latents = {"latent_channels": 16, "use_quant_conv": False, "use_post_quant_conv": False}
+    scales = {"scaling_factor": 1.5305, "shift_factor": 0.0609}
+    return TinyParts(
+        seeded(lambda: diffusers.SD3Transformer2DModel(**SD3_NETWORK)),
+        seeded(lambda: make_vae(**{**VAE_CONFIG, **latents, **scales}), 1),
+        {
+            "clip_l": seeded(lambda: identity_projection(ClipText(text_config(64, projection=64))), 2),
+            "clip_g": seeded(lambda: ClipText(text_config(128, projection=64, activation="gelu")), 3),
+            "t5": seeded(lambda: T5Text(T5), 4),
+        },
+    )
+
+
+def identity_projection(module: ClipText) -> ClipText:
+    """A text encoder whose projection changes nothing, as SD3's first has."""
+    assert module.text_projection is not None
+    module.text_projection.weight = nn.Parameter(torch.eye(64))
+    return module
+
+
+def sd3_state(*, with_t5: bool = True) -> State:
+    """A whole SD 3.5 checkpoint in the original layout."""
+    parts = sd3_parts()
+    network = parts.unet.state_dict()
+    state = (
+        prefixed(
+            "model.diffusion_model.", to_original(network, mmdit.rules(dict(parts.unet.config), network))
+        )
+        | prefixed("first_stage_model.", vae_state(parts.vae))
+        | prefixed("text_encoders.clip_l.transformer.", clip_state(parts.texts["clip_l"]))
+        | prefixed("text_encoders.clip_g.transformer.", clip_state(parts.texts["clip_g"]))
+    )
+    t5 = parts.texts["t5"].state_dict()
+    tied = {"encoder.embed_tokens.weight": t5["shared.weight"]}
+    return state | prefixed("text_encoders.t5xxl.transformer.", {**t5, **tied}) if with_t5 else state
 
 
 def unet_state(module: Any) -> State:
@@ -298,6 +377,12 @@ class TinyModels:
     def refiner(self, *, dtype: torch.dtype = torch.float32, metadata: Any = None) -> Path:
         """A whole SDXL refiner."""
         return self._file("refiner", refiner_state, dtype, metadata)
+
+    def sd3(self, *, dtype: torch.dtype = torch.float32, with_t5: bool = True) -> Path:
+        """A whole SD 3.5 checkpoint, with or without its T5."""
+        name = "sd3" if with_t5 else "sd3-without-t5"
+        metadata = {"graphcore.tokenizer_t5": t5_tokenizer()}
+        return self._file(name, lambda: sd3_state(with_t5=with_t5), dtype, metadata)
 
 
 def write_folder(folder: Path, parts: TinyParts, scheduler: Mapping[str, Any] | None = None) -> Path:

@@ -33,6 +33,7 @@ LOOSE_PLACES = (
         prefixes=("cond_stage_model.transformer.", "transformer.", ""),
         layout="transformers",
     ),
+    PartPlace(name="text", kind="t5", prefixes=("transformer.", ""), layout="transformers"),
 )
 """Where parts stand in files without a diffusion network."""
 

@@ -18,10 +18,14 @@ ValueT = TypeVar("ValueT")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Made(Generic[ValueT]):
-    """Something new for the cache: its value, and its size in bytes."""
+    """Something new for the cache: its value, and its size in bytes.
+
+    What it shares with the thing of key `parent` is not counted; the parent stays as long as it does.
+    """
 
     value: ValueT
     bytes: int
+    parent: Hashable = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,7 @@ class _Entry:
     made: Made[Any] | None = None
     leases: int = 1
     used: float = 0.0
+    children: int = 0
 
 
 class LeaseCache:
@@ -84,10 +89,10 @@ class LeaseCache:
         """Drop what nobody leases and nobody used for `idle_for` seconds; the bytes dropped."""
         with self._changed:
             now = self._clock()
-            old = [
-                key for key, entry in self._entries.items() if _free(entry) and now - entry.used >= idle_for
-            ]
-            return sum(_size(self._entries.pop(key)) for key in old)
+            dropped = 0
+            while old := [key for key, each in self._entries.items() if _idle(each, now, idle_for)]:
+                dropped += sum(self._drop(key) for key in old)
+            return dropped
 
     def close(self) -> None:
         """Drop all that nobody leases, and stop waiting for idle things."""
@@ -120,6 +125,8 @@ class LeaseCache:
             raise
         with self._changed:
             entry.made = made
+            if made.parent is not None:
+                self._entries[made.parent].children += 1
             self._make_room(0)
             self._changed.notify_all()
 
@@ -135,11 +142,17 @@ class LeaseCache:
 
     def _make_room(self, extra: int) -> None:
         held = sum(_size(entry) for entry in self._entries.values()) + extra
-        for key, entry in sorted(self._entries.items(), key=lambda item: item[1].used):
-            if held <= self.budget_bytes:
+        while held > self.budget_bytes:
+            free = [(entry.used, key) for key, entry in self._entries.items() if _free(entry)]
+            if not free:
                 return
-            if _free(entry):
-                held -= _size(self._entries.pop(key))
+            held -= self._drop(min(free, key=lambda item: item[0])[1])
+
+    def _drop(self, key: Hashable) -> int:
+        entry = self._entries.pop(key)
+        if entry.made is not None and entry.made.parent is not None:
+            self._entries[entry.made.parent].children -= 1
+        return _size(entry)
 
     def _watch(self) -> None:
         if self.idle_s is None or self._timer is not None or not self._entries:
@@ -156,7 +169,11 @@ class LeaseCache:
 
 
 def _free(entry: _Entry) -> bool:
-    return entry.made is not None and entry.leases == 0
+    return entry.made is not None and entry.leases == 0 and entry.children == 0
+
+
+def _idle(entry: _Entry, now: float, idle_for: float) -> bool:
+    return _free(entry) and now - entry.used >= idle_for
 
 
 def _size(entry: _Entry) -> int:

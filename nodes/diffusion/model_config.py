@@ -1,7 +1,8 @@
 """What a model file, or its user, says of the model in words: configurations as JSON, in diffusers' terms.
 
 Said in the header's metadata under `graphcore.config`, or in `<file>.json` beside the file, which wins: objects
-under "unet", "vae", "text_encoder", "text_encoder_2", "scheduler" and "latent_rgb", and the name of a "family".
+under "unet", "vae", "text_encoder", "text_encoder_2", "text_encoder_3", "scheduler" and "latent_rgb", and the name
+of a "family".
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from nodes.diffusion.network import LatentFormat, LatentRgb
 from nodes.diffusion.safetensors_header import Header
 
 CONFIG_KEY = "graphcore.config"
-MAX_BYTES = 4_000_000
-SECTIONS = ("unet", "vae", "text_encoder", "text_encoder_2", "scheduler", "latent_rgb")
+MAX_BYTES = 16_000_000
+SECTIONS = ("unet", "vae", "text_encoder", "text_encoder_2", "text_encoder_3", "scheduler", "latent_rgb")
 
 
 def explicit_config(header: Header) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def read_text(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ModelFileError(
-                f"{path.name} has more than {MAX_BYTES} bytes, so it is no configuration; remove it.",
+                f"{path.name} has more than {MAX_BYTES} bytes, so it is no configuration or tokenizer; remove it.",
                 code="model-file-config",
                 location=str(path),
             )

@@ -9,7 +9,7 @@ from typing import Any
 
 from nodes.diffusion.families import PartPlace
 from nodes.diffusion.families.family import Layout, PartKind
-from nodes.diffusion.layouts import clip, unet, vae
+from nodes.diffusion.layouts import clip, mmdit, t5, unet, vae
 from nodes.diffusion.layouts.unet import Shapes
 from nodes.diffusion.model_config import merged
 from nodes.diffusion.safetensors_header import Header, TensorInfo
@@ -19,6 +19,7 @@ SECTIONS = {
     "clip_l": "text_encoder",
     "clip_h": "text_encoder",
     "clip_g": "text_encoder_2",
+    "t5": "text_encoder_3",
     "text": "text_encoder",
 }
 """Under which name a part is configured, where that is not its own."""
@@ -118,6 +119,10 @@ def _configuration(kind: PartKind, layout: Layout, shapes: Shapes) -> tuple[Layo
             return "original", unet.config_from(shapes)
         if _is_diffusers_unet(shapes):
             return "diffusers", unet.config_from(unet.original_shapes(shapes))
+    if kind == "mmdit" and "x_embedder.proj.weight" in shapes:
+        return "original", mmdit.config_from(shapes)
+    if kind == "t5" and "shared.weight" in shapes:
+        return layout, t5.config_from(shapes)
     if kind == "vae" and "decoder.conv_in.weight" in shapes:
         if "decoder.mid_block.resnets.0.conv1.weight" in shapes:
             return "diffusers", vae.config_from(vae.original_shapes(shapes))

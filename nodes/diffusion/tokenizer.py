@@ -18,8 +18,10 @@ from typing import Any
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 from graphcore.errors import ModelFileError
+from nodes.diffusion.model_config import read_text
 
 TOKENIZER_KEY = "graphcore.tokenizer"
+T5_TOKENIZER_KEY = "graphcore.tokenizer_t5"
 START, END = "<|startoftext|>", "<|endoftext|>"
 VOCABULARY_FILE = "bpe_simple_vocab_16e6.txt.gz"
 CLIP_MERGES = 49152 - 256 - 2
@@ -93,6 +95,39 @@ def find_tokenizer(
         code="tokenizer-missing",
         location=str(checkpoint),
     )
+
+
+def find_t5_tokenizer(
+    checkpoint: Path, metadata: Mapping[str, str], *, folders: Sequence[Path] = ()
+) -> Tokenizer:
+    """The tokenizer of a T5 encoder: a tokenizer.json, since no small package brings its vocabulary.
+
+    Searched: the header's metadata `graphcore.tokenizer_t5`, `tokenizer_3` beside the checkpoint or in the folder,
+    and `t5` in the `tokenizers` model folders. Raises ModelFileError that names them.
+    """
+    home = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    places = [home / "tokenizer_3", *(folder / "t5" for folder in folders)]
+    texts = [metadata[T5_TOKENIZER_KEY]] if T5_TOKENIZER_KEY in metadata else []
+    texts += [read_text(place / "tokenizer.json") for place in places if (place / "tokenizer.json").is_file()]
+    if not texts:
+        searched = ", ".join(str(place) for place in places)
+        raise ModelFileError(
+            f"No tokenizer for the T5 text encoder of {checkpoint.name}: searched {searched}; put T5's tokenizer.json "
+            "into one of these folders, or load the model's CLIP text encoders alone.",
+            code="tokenizer-missing",
+            location=str(checkpoint),
+        )
+    try:
+        found = Tokenizer.from_str(texts[0])
+    except Exception as error:
+        raise ModelFileError(
+            f"The T5 tokenizer of {checkpoint.name} is damaged ({error}); replace its tokenizer.json.",
+            code="tokenizer-damaged",
+            location=str(checkpoint),
+        ) from error
+    found.no_padding()
+    found.no_truncation()
+    return found
 
 
 def _candidates(

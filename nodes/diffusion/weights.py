@@ -15,13 +15,15 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from graphcore.errors import ModelFileError
-from nodes.diffusion.layouts import clip, unet, vae
+from nodes.diffusion.layouts import clip, mmdit, unet, vae
 from nodes.diffusion.layouts.rules import Rule, target_shape, to_target
 from nodes.diffusion.part import Part
 from nodes.diffusion.precision import Precision
 from nodes.diffusion.safetensors_header import ITEM_BYTES, Header
 
-IGNORED = frozenset({"position_ids", "logit_scale", "attn_mask", "num_updates", "decay"})
+IGNORED = frozenset({"spiece_model", "position_ids", "logit_scale", "attn_mask", "num_updates", "decay"})
+TIED = "encoder.embed_tokens.weight"
+"""T5's token table under its second name."""
 IGNORED_HEADS = frozenset({"loss", "model_ema"})
 SHOWN = 3
 
@@ -67,6 +69,8 @@ def rules_for(part: Part, targets: Iterable[str]) -> tuple[Rule, ...]:
         return vae.diffusers_rules(targets, set(part.names()))
     if part.layout == "diffusers":
         return tuple(Rule(target, target) for target in targets)
+    if part.kind == "mmdit":
+        return mmdit.rules(part.config, targets)
     if part.kind == "unet":
         return unet.rules(part.config, targets)
     if part.kind == "vae":
@@ -165,6 +169,10 @@ def _construct(kind: str, config: Mapping[str, Any]) -> nn.Module:
         from nodes.diffusion.clip_text import ClipText
 
         return ClipText(config)
+    if kind == "t5":
+        from nodes.diffusion.t5_text import T5Text
+
+        return T5Text(config)
     import diffusers
 
     classes: dict[str, Any] = {
@@ -187,7 +195,12 @@ def _fill_buffers(module: nn.Module) -> None:
 
 def _matters(name: str, heads: set[str]) -> bool:
     head, _, _ = name.partition(".")
-    return head in heads and head not in IGNORED_HEADS and name.rpartition(".")[2] not in IGNORED
+    return (
+        name != TIED
+        and head in heads
+        and head not in IGNORED_HEADS
+        and name.rpartition(".")[2] not in IGNORED
+    )
 
 
 def _refuse(part: Part, what: str, names: list[str]) -> None:

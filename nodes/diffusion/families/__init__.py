@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from nodes.diffusion.families.family import Evidence, Family, PartPlace, Tower
 from nodes.diffusion.families.sd1 import SD1
 from nodes.diffusion.families.sd2 import SD2
+from nodes.diffusion.families.sd3 import SD3
 from nodes.diffusion.families.sdxl import SDXL, SDXL_REFINER
 
-FAMILIES: tuple[Family, ...] = (SDXL_REFINER, SDXL, SD2, SD1)
+FAMILIES: tuple[Family, ...] = (SD3, SDXL_REFINER, SDXL, SD2, SD1)
 BY_NAME: Mapping[str, Family] = {family.name: family for family in FAMILIES}
 
 __all__ = ["BY_NAME", "FAMILIES", "Evidence", "Family", "PartPlace", "Tower"]

@@ -23,6 +23,8 @@ from nodes.diffusion.parameterization import (
 
 PartKind = Literal["unet", "mmdit", "vae", "clip", "t5"]
 Layout = Literal["original", "transformers", "openclip", "diffusers"]
+Joining = Literal["width", "sd3"]
+"""How towers become one: side by side; or CLIPs side by side, filled up with zeros, and T5 after them."""
 ConditioningRule = Literal["text", "text+size", "text+score", "text+pooled"]
 """What a network takes beside the text: nothing; SDXL's six sizes; the refiner's five; SD3's pooled vector."""
 
@@ -43,6 +45,7 @@ class Tower:
 
     `layer` is the hidden layer taken where nobody chooses (-1 the last, -2 the one before); `final_norm` says
     whether the last norm follows. `pads_with_end`: chunks are filled with the end token, else with token 0.
+    `pooled`: its pooled vector is used, through its projection if `projects`. An `optional` one may be missing.
     """
 
     part: str
@@ -53,6 +56,8 @@ class Tower:
     pads_with_end: bool = True
     activation: str = "quick_gelu"
     pooled: bool = False
+    projects: bool = True
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +89,7 @@ class Family:
     recognises: Callable[[Evidence], bool]
     parameterization: Callable[[Mapping[str, Any]], Parameterization]
     network: PartKind = "unet"
+    joins: Joining = "width"
 
     def tower(self, part: str) -> Tower:
         """The tower whose weights are the part of that name."""

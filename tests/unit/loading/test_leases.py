@@ -188,3 +188,21 @@ def test_those_who_wait_for_a_failure_try_again_themselves(calls: list[str]) -> 
     one.join(5)
     two.join(5)
     assert calls == ["a"]
+
+
+def test_what_something_shares_with_stays_as_long_as_it_does(calls: list[str]) -> None:
+    cache = LeaseCache(budget_bytes=25, clock=Clock())
+
+    def child() -> Made[str]:
+        return Made(value="child", bytes=5, parent="base")
+
+    with cache.lease("base", counted(calls, "base")), cache.lease("child", child):
+        pass
+    use(cache, calls, "other", "base")
+    assert calls == ["base", "other"]
+    use(cache, calls, "third", "fourth")
+    assert cache.usage().bytes == 20
+    use(cache, calls, "base")
+    assert calls == ["base", "other", "third", "fourth", "base"]
+    assert cache.release() > 0
+    assert cache.usage().entries == 0

@@ -1,0 +1,88 @@
+"""The transformer of Stable Diffusion 3 as sampling sees it (`Network`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from graphcore.errors import InputError
+from nodes.diffusion.network import LatentFormat, LatentScene, Residuals
+from nodes.diffusion.parameterization import Parameterization
+from nodes.diffusion.precision import Precision
+from nodes.values import ConditioningEntry
+
+
+class MmditNetwork:
+    """An SD3Transformer2DModel that satisfies `Network`. It may be called from several threads at once."""
+
+    def __init__(
+        self,
+        module: Any,
+        *,
+        parameterization: Parameterization,
+        latent_format: LatentFormat,
+        precision: Precision,
+    ) -> None:
+        self.module = module
+        self.parameterization = parameterization
+        self.latent_format = latent_format
+        self.precision = precision
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.precision.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self.module.device)
+
+    def conditions(self, entry: ConditioningEntry, scene: LatentScene) -> dict[str, Tensor]:
+        """What this network takes of an entry: "context" and "pooled" (see `Network`)."""
+        config = self.module.config
+        wanted = {
+            "text embeddings": config.joint_attention_dim,
+            "pooled text vector": config.pooled_projection_dim,
+        }
+        given = {"text embeddings": entry.embeddings, "pooled text vector": entry.pooled}
+        for name, width in wanted.items():
+            tensor = given[name]
+            if tensor is None or tensor.shape[-1] != width:
+                found = "there is none" if tensor is None else f"they are {tensor.shape[-1]} wide"
+                raise InputError(
+                    f"This model takes {name} {width} wide, but {found}; encode the prompt with the text encoders of "
+                    "the same model."
+                )
+        named = {"context": entry.embeddings, "pooled": entry.pooled}
+        return {
+            name: tensor.to(self.device, self.dtype) for name, tensor in named.items() if tensor is not None
+        }
+
+    def __call__(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        conditions: Mapping[str, Tensor],
+        *,
+        residuals: Residuals | None = None,
+        perturbation: str | None = None,
+    ) -> Tensor:
+        """The flow for rows of scaled latents (see `Network`); sides that no patch divides are wrapped around."""
+        if perturbation is not None:
+            raise InputError(f"This model knows no perturbation '{perturbation}'.")
+        height, width = x.shape[-2:]
+        patch = self.module.config.patch_size
+        wrapped = functional.pad(x, (0, -width % patch, 0, -height % patch), mode="circular")
+        blocks = list(residuals.blocks) if residuals is not None and residuals.blocks else None
+        flow: Tensor = self.module(
+            hidden_states=wrapped,
+            timestep=timestep,
+            encoder_hidden_states=conditions["context"],
+            pooled_projections=conditions["pooled"],
+            block_controlnet_hidden_states=blocks,
+            return_dict=False,
+        )[0]
+        return flow[..., :height, :width]
