@@ -111,8 +111,13 @@ def fitted_latent(latent: Tensor, latent_format: LatentFormat) -> Tensor:
 
 def _checked_sigmas(sigmas: Tensor) -> Tensor:
     sigmas = sigmas.detach().cpu()
-    if not bool(torch.isfinite(sigmas).all()) or bool((sigmas.diff() > 0).any()):
-        raise InputError("The sigmas must be finite and never rise; check the schedule.", code="bad-sigmas")
+    change = sigmas.diff()
+    turns = bool((change > 0).any()) and bool((change < 0).any())
+    if turns or not bool(torch.isfinite(sigmas).all()):
+        raise InputError(
+            "The sigmas must be finite and never rise (unless all do, back to noise); check the schedule.",
+            code="bad-sigmas",
+        )
     if len(sigmas) > 1 and bool((sigmas[:-1] <= 0).any()):
         raise InputError(
             "Only the last of the sigmas may be 0 and none below it; check the schedule.", code="bad-sigmas"
