@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import Annotated, Literal, NamedTuple
 
-from graphcore import InputError, Range, node
+from graphcore import Range, node
 from nodes.choices import MAX_SIDE, BatchSize, Crop, Flip, ImageResize, Offset, Rotation, Share
 from nodes.values import Image, Mask
 
@@ -165,8 +165,10 @@ def image_from_batch(
 @node("RepeatImageBatch", category="image/batch", title="Repeat Image Batch")
 def repeat_image_batch(image: Image, amount: Annotated[int, Range(1, 4096)] = 1) -> Image:
     """Repeat pictures."""
-    if amount * image.pixels.numel() > 3 * 2**28:
-        raise InputError("The repeated batch would have more than 2^28 pixels; repeat less.", code="over-budget")
+    from nodes.diffusion.resizing import require_room
+
+    count, height, width = image.pixels.shape[:3]
+    require_room(amount * count, width, height)
     return Image(image.pixels.repeat(amount, 1, 1, 1), image.verdicts * amount)
 
 

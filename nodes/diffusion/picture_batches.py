@@ -9,7 +9,7 @@ from torch import Tensor
 
 from graphcore.errors import InputError
 from nodes.diffusion.latents import pasted
-from nodes.diffusion.resizing import resize
+from nodes.diffusion.resizing import require_room, resize
 from nodes.values import Image, Mask, SafetyVerdict
 
 UNCHECKED = SafetyVerdict(flagged=False, scores=(), action="unchecked")
@@ -30,6 +30,7 @@ def joined(images: Sequence[Image]) -> Image:
         image if image.pixels.shape[1:3] == (height, width) else resized(image, width, height, "bilinear", crop=True)
         for image in images
     ]
+    require_room(sum(image.pixels.shape[0] for image in images), width, height)
     verdicts: tuple[SafetyVerdict, ...] = ()
     if any(image.verdicts for image in images):
         verdicts = tuple(verdict for image in images for verdict in checked_verdicts(image))
@@ -46,7 +47,9 @@ def in_grid(image: Image, columns: int, gap: int) -> Image:
     count, height, width = image.pixels.shape[:3]
     across = min(columns, count) or int(count**0.5 + 0.999999)
     down = -(-count // across)
-    sheet = torch.ones(1, down * (height + gap) - gap, across * (width + gap) - gap, 3)
+    tall, wide = down * (height + gap) - gap, across * (width + gap) - gap
+    require_room(1, wide, tall)
+    sheet = torch.ones(1, tall, wide, 3)
     for number, picture in enumerate(image.pixels):
         top, left = number // across * (height + gap), number % across * (width + gap)
         sheet[0, top : top + height, left : left + width] = picture
@@ -64,6 +67,7 @@ def worst_verdict(image: Image) -> tuple[SafetyVerdict, ...]:
 def padded(image: Image, left: int, top: int, right: int, bottom: int, feathering: int) -> tuple[Image, Mask]:
     """Grey borders around pictures, and the mask of them, which fades into the picture over `feathering` pixels."""
     count, height, width, channels = image.pixels.shape
+    require_room(count, width + left + right, height + top + bottom)
     wide = torch.full((count, height + top + bottom, width + left + right, channels), 0.5)
     wide[:, top : top + height, left : left + width] = image.pixels
     mask = torch.ones(1, *wide.shape[1:3])

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from graphcore.errors import InputError
 
+MAX_PIXELS = 2**28
 _TORCH_MODES = ("nearest-exact", "bilinear", "area", "bicubic")
 
 
@@ -20,8 +21,7 @@ def resize(samples: Tensor, width: int, height: int, method: str, *, crop: bool 
     vectors are turned into each other instead of mixed). `crop` first cuts the longer side around the centre,
     so that nothing is distorted.
     """
-    if width < 1 or height < 1:
-        raise InputError(f"A size of {width}x{height} is empty; ask for at least 1x1.", code="bad-size")
+    require_room(samples.shape[0], width, height)
     if crop:
         samples = _to_aspect(samples, width / height)
     if samples.shape[-2:] == (height, width):
@@ -36,6 +36,17 @@ def resize(samples: Tensor, width: int, height: int, method: str, *, crop: bool 
             code="not-a-choice",
         )
     return functional.interpolate(samples, size=(height, width), mode=method)
+
+
+def require_room(count: int, width: int, height: int) -> None:
+    """Raise InputError for sizes that are empty, or over the budget of 2^28 pixels (or latent cells)."""
+    if width < 1 or height < 1:
+        raise InputError(f"A size of {width}x{height} is empty; ask for at least 1x1.", code="bad-size")
+    if count * width * height > MAX_PIXELS:
+        raise InputError(
+            f"{count} times {width}x{height} is over the limit of {MAX_PIXELS} pixels; ask for less.",
+            code="over-budget",
+        )
 
 
 def _to_aspect(samples: Tensor, aspect: float) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -94,8 +96,19 @@ def test_batches() -> None:
     assert torch.equal(image_from_batch(both, 1, 1).pixels[0], IMAGE.pixels[1])
     assert image_from_batch(both, 99, 99).pixels.shape[0] == 1
     assert repeat_image_batch(IMAGE, 3).pixels.shape[0] == 6
-    with pytest.raises(InputError, match="repeat less"):
-        repeat_image_batch(empty_image(4096, 4096), 4096)
+
+
+@pytest.mark.parametrize(
+    "grow",
+    [
+        lambda: repeat_image_batch(IMAGE, 4096 * 4096),
+        lambda: image_scale(repeat_image_batch(IMAGE, 4), "bilinear", 16384, 16384, crop="disabled"),
+        lambda: image_pad_for_outpaint(IMAGE, 16384, 16384, 16384, 16384),
+    ],
+)
+def test_pictures_have_a_budget(grow: Callable[[], object]) -> None:
+    with pytest.raises(InputError, match="over the limit"):
+        grow()
 
 
 def test_a_sheet_goes_row_by_row() -> None:
