@@ -52,6 +52,7 @@ VIDEO_SUFFIXES: Final = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 _WHOLE_DIGEST_BYTES: Final = 64 * 2**20
 _SAMPLE_BYTES: Final = 2**20
 _SETTLED_NS: Final = 50_000_000
+_MEDIA_KINDS: Final = ("input", "output", "temp")
 _MARKERS: Final = ("model_index.json", "config.json")
 
 
@@ -90,7 +91,9 @@ class Files:
             for kind, paths in source.items():
                 folders[kind] = (*folders.get(kind, ()), *paths)
         temp = settings.temp_dir or settings.output_dir / ".temp"
-        memory = DigestMemory(settings.data_dir / "digests.sqlite3" if settings.data_dir is not None else None)
+        memory = DigestMemory(
+            settings.data_dir / "digests.sqlite3" if settings.data_dir is not None else None
+        )
         return cls(
             folders=folders,
             input_dir=settings.input_dir,
@@ -167,7 +170,9 @@ class Files:
             near = nearest_name(name, self.names(kind))
             hint = f"; did you mean '{near}'?" if near else f"; put it into a '{kind}' folder."
             raise ResourceError(
-                f"There is no file '{name[:80]}' among the {kind}{hint}", code="file-not-found", location=name[:80]
+                f"There is no file '{name[:80]}' among the {kind}{hint}",
+                code="file-not-found",
+                location=name[:80],
             )
         if path.suffix.lower() in PICKLE_SUFFIXES and kind in MODEL_KINDS:
             raise pickle_refusal(name)
@@ -222,13 +227,18 @@ def safe_parts(name: str) -> tuple[str, ...] | None:
     return tuple(parts)
 
 
-def split_annotation(name: str) -> tuple[str, str]:
-    """Split ComfyUI's `name [output]` into the kind of folder and the plain name."""
-    for kind in ("input", "output", "temp"):
-        suffix = f"[{kind}]"
+def split_annotation(name: str, kind: str = "input") -> tuple[str, str]:
+    """Split ComfyUI's `name [output]` into the kind of folder and the plain name.
+
+    `kind` is that of names without such a note; model files have none, and keep theirs.
+    """
+    if kind not in _MEDIA_KINDS:
+        return kind, name
+    for noted in _MEDIA_KINDS:
+        suffix = f"[{noted}]"
         if name.endswith(suffix):
-            return kind, name[: -len(suffix)].rstrip()
-    return "input", name
+            return noted, name[: -len(suffix)].rstrip()
+    return kind, name
 
 
 def pickle_refusal(name: str) -> ModelFileError:

@@ -1,8 +1,8 @@
 """Keys: what a node's result is the result of, as a SHA-256.
 
 A key covers the node's type and version, its plain values with their types, the fingerprints of the files and other
-outside state it reads, and the keys of what feeds it (a Merkle tree). Every part is tagged and length-prefixed, so that 1,
-1.0, "1" and true are four things. Node ids, titles and layout never enter. Computing all keys is linear.
+outside state it reads, and the keys of what feeds it (a Merkle tree). Every part is tagged and length-prefixed, so
+that 1, 1.0, "1" and true are four things. Node ids, titles and layout never enter. Computing all keys is linear.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ class KeyMaker:
             return b"".join([self.file_part(declared, item) for item in value])
         if widget is None or self.files is None or not isinstance(value, str) or value == widget.empty:
             return b"x;"
-        kind, name = split_annotation(value) if widget.kind == "input" else (widget.kind, value)
+        kind, name = split_annotation(value, widget.kind)
         path = self.files.find(kind, name)
         return b"x" + encode(None if path is None else self.files.fingerprint(path))
 
@@ -307,7 +307,9 @@ class GraphKeys:
                 parts[name].append(self._maker.file_part(declared, value))
         for link in node.links:
             source = self.keys[link.source] or b"?"
-            parts.setdefault(link.input, []).append(source + self._maker.layout(self.nodes[link.source].spec).outputs[link.output])
+            parts.setdefault(link.input, []).append(
+                source + self._maker.layout(self.nodes[link.source].spec).outputs[link.output]
+            )
         return {name: hashlib.sha256(b"".join(pieces)).hexdigest()[:16] for name, pieces in parts.items()}
 
     def _key(self, node: CheckedNode, values: Mapping[str, Any] | None) -> Key:
@@ -317,6 +319,8 @@ class GraphKeys:
             return self._maker.unique(node)
 
 
-def graph_keys(nodes: Sequence[CheckedNode], files: Files | None = None, nonce: bytes = b"") -> list[Key | None]:
+def graph_keys(
+    nodes: Sequence[CheckedNode], files: Files | None = None, nonce: bytes = b""
+) -> list[Key | None]:
     """The keys of nodes that stand after their sources; None where a key depends on values of the run."""
     return GraphKeys(nodes, files, nonce).keys

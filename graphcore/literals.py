@@ -210,7 +210,7 @@ class LiteralRules:
             return self._null(spec) if value is None else _wrong(spec, value)
         if self.files is None or value == widget.empty:
             return value
-        kind, name = split_annotation(value) if widget.kind == "input" else (widget.kind, value)
+        kind, name = split_annotation(value, widget.kind)
         if self.files.find(kind, name) is not None:
             if name.lower().endswith(PICKLE_SUFFIXES):
                 return Fault(

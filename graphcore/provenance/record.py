@@ -138,7 +138,7 @@ def used_files(nodes: Iterable[CheckedNode], files: Files) -> list[UsedFile]:
             value = node.arguments.get(declared.name)
             if widget is None or not isinstance(value, str) or value == widget.empty:
                 continue
-            kind, name = split_annotation(value) if widget.kind == "input" else (widget.kind, value)
+            kind, name = split_annotation(value, widget.kind)
             path = files.find(kind, name)
             digest = files.digest(path) if path is not None else ""
             found[kind, name] = UsedFile(kind=kind, name=name, digest=digest)

@@ -106,3 +106,15 @@ def test_a_picture_that_unpacks_to_too_much_is_refused(ctx: Context) -> None:
     Pillow.new("1", (40_000, 40_000)).save(ctx.files.input_dir / "bomb.png")
     with pytest.raises(InputError, match=r"bomb\.png"):
         load_image(ctx, "bomb.png")
+
+
+def test_editors_name_outputs_with_their_folder(ctx: Context) -> None:
+    from graphcore import Engine, Graph
+    from tests.tiny_engine import all_nodes
+
+    Pillow.new("RGB", (2, 2)).save(ctx.files.output_dir / "a.png")
+    for type_name in ("LoadImage", "LoadImageOutput"):
+        graph = Graph(all_nodes())
+        graph.output("image", graph.add(type_name, image="a.png [output]").image)
+        with Engine(all_nodes(), settings=ctx.settings) as engine:
+            assert engine.run(graph.workflow()).succeeded
