@@ -24,6 +24,7 @@ class Shell:
         self.environment: Mapping[str, str] = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(packs), str(ROOT)]),
+            "GRAPHCORE_DATA": str(folder / "data"),
             "PYTHONIOENCODING": "utf-8",
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",

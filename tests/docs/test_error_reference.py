@@ -19,7 +19,11 @@ def test_the_reference_is_up_to_date() -> None:
 
 def test_every_kind_of_error_is_in_it() -> None:
     codes = {mention.code for mention in mentions(ROOT, "graphcore")}
-    kinds = [kind for _, kind in inspect.getmembers(graphcore.errors, inspect.isclass) if issubclass(kind, GraphcoreError)]
+    kinds = [
+        kind
+        for _, kind in inspect.getmembers(graphcore.errors, inspect.isclass)
+        if issubclass(kind, GraphcoreError)
+    ]
     assert len(kinds) > 8
     for kind in kinds:
         assert kind.code in codes
@@ -27,7 +31,14 @@ def test_every_kind_of_error_is_in_it() -> None:
 
 def test_problems_and_failures_are_found_in_the_source() -> None:
     codes = {mention.code for mention in mentions(ROOT, "graphcore")}
-    assert {"unknown-node-type", "cycle", "not-json", "expansion-budget", "value-too-small", "file-not-found"} <= codes
+    assert {
+        "unknown-node-type",
+        "cycle",
+        "not-json",
+        "expansion-budget",
+        "value-too-small",
+        "file-not-found",
+    } <= codes
 
 
 def test_every_sentence_ends_as_one() -> None:

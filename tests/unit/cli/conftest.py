@@ -43,4 +43,5 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.syspath_prepend(str(packs))
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GRAPHCORE_MODELS", raising=False)
+    monkeypatch.setenv("GRAPHCORE_DATA", str(tmp_path / "data"))
     return CommandLine(tmp_path, monkeypatch, capsys)
