@@ -40,7 +40,6 @@ _AHEAD: Final = 16
 _SHORT_S: Final = 0.02
 _LONG_S: Final = 0.2
 _RETRY_S: Final = 1.0
-_HEALTHY_S: Final = 5.0
 _BACKOFF_S: Final = (0.0, 0.2, 1.0, 5.0, 15.0, 30.0)
 _log = logging.getLogger(__name__)
 
@@ -250,7 +249,6 @@ class Dispatcher:
         """Keep a worker alive, and act on what it says."""
         failures = 0
         while True:
-            began = time.monotonic()
             slot.starts += 1
             try:
                 await slot.worker.start()
@@ -258,10 +256,10 @@ class Dispatcher:
                     self._hear(slot, message)
             except OSError as error:
                 slot.trouble = f"The worker cannot be started: {error}."
-            slot.ready = False
+            came_up, slot.ready = slot.ready, False
             _log.warning("The worker %s is gone; it held %d runs.", slot.worker.name, len(slot.held))
             await self._recover(slot)
-            failures = 0 if time.monotonic() - began > _HEALTHY_S else failures + 1
+            failures = 0 if came_up else failures + 1
             await asyncio.sleep(_BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)])
 
     def _hear(self, slot: Slot, message: WorkerMessage) -> None:
@@ -324,10 +322,13 @@ class Dispatcher:
             self._spawn(self._return(run, lost=False, reason="the run before it takes long"))
 
     async def _recover(self, slot: Slot) -> None:
-        """Return what a dead worker held to the queue, or end what has been lost too often."""
-        for run in list(slot.held.values()):
+        """Return what a dead worker held to the queue, or end what has been lost too often.
+
+        The first of them is what it was at, told or not; the others were waiting.
+        """
+        for place, run in enumerate(list(slot.held.values())):
             slot.held.pop(run.record.id, None)
-            lost = run.begun
+            lost = place == 0 or run.begun
             if run.cancel_reason is not None:
                 ending = _cancelled(run, run.cancel_reason)
                 await self._end(run, ending)

@@ -50,10 +50,15 @@ def remake(data: bytes, *, pixels: int, keep_text: bool) -> Made:
 
 
 def shrink(data: bytes, *, pixels: int, size: int, kind: str, quality: int, channel: str) -> Made:
-    """A picture as WebP or JPEG, at most `size` pixels wide and high (0: as it is); `channel` is rgba, rgb or a."""
+    """A picture as WebP, JPEG or PNG, at most `size` pixels wide and high (0: as it is).
+
+    `channel` is rgba, rgb, or a: black, and as transparent as the picture is (JPEG: how opaque it is, in grey).
+    """
     upright = _upright(_open(data, pixels))
     if channel == "a":
-        upright = upright.convert("RGBA").getchannel("A").convert("RGB")
+        alpha = upright.convert("RGBA").getchannel("A")
+        nothing = Image.new("L", alpha.size)
+        upright = alpha.convert("RGB") if kind == "jpeg" else Image.merge("RGBA", (nothing, nothing, nothing, alpha))
     elif channel == "rgb" or kind == "jpeg":
         upright = upright.convert("RGB")
     elif upright.mode not in ("RGB", "RGBA"):
@@ -71,8 +76,22 @@ def shrink(data: bytes, *, pixels: int, size: int, kind: str, quality: int, chan
     )
 
 
+def cover(data: bytes, mask: bytes, *, pixels: int) -> Made:
+    """The first picture as a PNG that is as transparent as the second, of the same size."""
+    upright, over = _upright(_open(data, pixels)), _upright(_open(mask, pixels))
+    if upright.size != over.size:
+        raise Unreadable(f"The mask is {over.width} x {over.height}, the picture {upright.width} x {upright.height}.")
+    covered = upright.convert("RGBA")
+    covered.putalpha(over.convert("RGBA").getchannel("A"))
+    buffer = io.BytesIO()
+    covered.save(buffer, format="PNG", compress_level=4)
+    return Made(data=buffer.getvalue(), media_type="image/png", width=covered.width, height=covered.height, frames=1)
+
+
 def answer(request: Mapping[str, Any], data: bytes) -> Made:
     """Do what a request asks."""
+    if request["op"] == "cover":
+        return cover(data[: request["split"]], data[request["split"] :], pixels=request["pixels"])
     if request["op"] == "remake":
         return remake(data, pixels=request["pixels"], keep_text=request["keep_text"])
     return shrink(

@@ -6,13 +6,12 @@ import asyncio
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from graphcore.worker.frames import Frame, FrameError, FrameReader, encode_frame
-from server.errors import RequestError, ServerError
-from server.workers.process import child_environment
+from server.errors import RequestError
+from server.workers.process import child_environment, end_process
 
 _READ_BYTES: Final = 256 * 1024
 _LIMIT_S: Final = 30.0
@@ -53,13 +52,17 @@ class PictureService:
         data: bytes,
         *,
         size: int = 0,
-        kind: Literal["webp", "jpeg"] = "webp",
+        kind: Literal["webp", "jpeg", "png"] = "webp",
         quality: int = 80,
         channel: Literal["rgba", "rgb", "a"] = "rgba",
     ) -> Picture:
-        """A picture as WebP or JPEG, at most `size` pixels wide and high (0: as large as it is)."""
+        """A picture as WebP, JPEG or PNG, at most `size` pixels wide and high (0: as large as it is)."""
         request = {"op": "shrink", "size": size, "kind": kind, "quality": quality, "channel": channel}
         return await self._ask({**request, "pixels": self._pixels}, data)
+
+    async def cover(self, data: bytes, mask: bytes) -> Picture:
+        """A picture that is as transparent as another of the same size, as a PNG."""
+        return await self._ask({"op": "cover", "pixels": self._pixels, "split": len(data)}, data + mask)
 
     async def close(self) -> None:
         """End the process."""
@@ -129,12 +132,4 @@ class PictureService:
             self._idle = None
         if process is None:
             return
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
-        if process.stdin is not None:
-            process.stdin.close()
-        try:
-            await asyncio.wait_for(process.wait(), 5)
-        except TimeoutError as error:
-            raise ServerError("The picture process does not end.", code="internal") from error
+        await end_process(process)

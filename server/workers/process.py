@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
@@ -101,15 +102,9 @@ class ProcessWorker:
             await self._gone(process)
 
     async def _gone(self, process: Process) -> None:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
-        if process.stdin is not None:
-            process.stdin.close()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), _EXIT_S)
         if self._process is process:
             self._process = None
+        await end_process(process)
 
     def _send(self, message: Mapping[str, object], payload: bytes = b"") -> None:
         process = self._process
@@ -144,6 +139,17 @@ class ProcessWorker:
             case "broken":
                 return Broken(message=held["message"])
         return None
+
+
+async def end_process(process: Process) -> None:
+    """End a process and wait until it is gone."""
+    if process.stdin is not None:
+        process.stdin.close()
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), _EXIT_S)
 
 
 def _done(held: Mapping[str, Any]) -> Done:

@@ -1,0 +1,89 @@
+"""Runs as ComfyUI lists them: items of the queue, entries of the history."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from server.comfy.live import prompt_id_of
+from server.comfy.narration import Narration, Said, retold
+from server.comfy.prompt import plain_number
+from server.comfy.shown import ui_of
+from server.comfy.twofold import SOURCE
+from server.records import RunRecord, RunRequest, State
+from server.store import runs as rows
+
+Redact = Callable[[Any], Any]
+_TOLD: Final = frozenset(
+    {"execution_start", "execution_cached", "execution_success", "execution_error", "execution_interrupted"}
+)
+
+
+def queue_item(run: RunRecord, request: RunRequest) -> list[Any]:
+    """A run as `[number, prompt_id, prompt, extra_data, output ids]`."""
+    extra = dict(request.extra.get("extra_data", {}))
+    if request.metadata:
+        extra["extra_pnginfo"] = request.metadata
+    prompt = request.extra.get("prompt")
+    if prompt is None:
+        prompt = json.loads(request.document)["prompt"]
+    return [plain_number(run.position), prompt_id_of(run), prompt, extra, list(request.targets or ())]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A run that has ended, with all that lists tell of it."""
+
+    run: RunRecord
+    request: RunRequest
+    outputs: Mapping[str, Mapping[str, list[Any]]]
+    narration: Narration
+    said: list[Said]
+
+    @property
+    def succeeded(self) -> bool:
+        return self.run.state is State.SUCCEEDED
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """How it ended, in the words of a history."""
+        return {
+            "status_str": "success" if self.succeeded else "error",
+            "completed": self.succeeded,
+            "messages": [[message.type, message.data] for message in self.said if message.type in _TOLD],
+        }
+
+    def entry(self) -> dict[str, Any]:
+        """The run's entry in a history."""
+        return {
+            "prompt": queue_item(self.run, self.request),
+            "outputs": self.outputs,
+            "status": self.status,
+            "meta": {node: self.narration.place_of(node) for node in self.outputs},
+        }
+
+
+def read_finished(connection: sqlite3.Connection, run: RunRecord, redact: Redact) -> Finished | None:
+    """A run that has ended, from the store; None if it has been forgotten meanwhile."""
+    request = rows.get_request(connection, run.seq)
+    if request is None:
+        return None
+    result = rows.get_result(connection, run.seq)
+    shown = result.shown if result is not None else {}
+    events = [event.body for event in rows.events_after(connection, run, -1)]
+    narration, said = retold(prompt_id_of(run), events, redact)
+    outputs = {node: ui_of(items) for node, items in shown.items() if items}
+    return Finished(run=run, request=request, outputs=outputs, narration=narration, said=said)
+
+
+def listed_run(connection: sqlite3.Connection, prompt_id: str, principal: str | None) -> RunRecord | None:
+    """The newest prompt of this id that has ended and is still listed."""
+    row = connection.execute(
+        "SELECT id FROM runs WHERE alias = ?1 AND source = ?2 AND hidden = 0 AND finished IS NOT NULL"
+        " AND (?3 IS NULL OR principal = ?3) ORDER BY seq DESC LIMIT 1",
+        (prompt_id, SOURCE, principal),
+    ).fetchone()
+    return None if row is None else rows.get_run(connection, row[0])

@@ -1,0 +1,1 @@
+"""The server as people start and stop it."""
