@@ -18,6 +18,7 @@ from nodes.diffusion.network import LatentFormat, LatentRgb
 from nodes.diffusion.safetensors_header import Header
 
 CONFIG_KEY = "graphcore.config"
+MAX_LAYERS, MAX_SIDE, MAX_WIDTH = 256, 2048, 10_000_000
 MAX_BYTES = 16_000_000
 SECTIONS = ("unet", "vae", "text_encoder", "text_encoder_2", "text_encoder_3", "scheduler", "latent_rgb")
 
@@ -65,6 +66,20 @@ def parse_object(text: str, name: str, path: Path) -> dict[str, Any]:
             location=str(path),
         )
     return value
+
+
+def refuse_giant(config: Mapping[str, Any], path: Path) -> None:
+    """Raise ModelFileError for numbers that no model has, before they are built from."""
+    for key, value in config.items():
+        values = value if isinstance(value, (list, tuple)) else [value]
+        largest = MAX_LAYERS if "layers" in key else MAX_SIDE if key.startswith("pos_embed") else MAX_WIDTH
+        if len(values) > MAX_LAYERS or any(isinstance(each, int) and abs(each) > largest for each in values):
+            raise ModelFileError(
+                f"The configuration of {path.name} gives '{key}' as {ascii(value)[:60]}, which is more than any model "
+                "has; correct it.",
+                code="model-file-config",
+                location=str(path),
+            )
 
 
 def merged(config: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:

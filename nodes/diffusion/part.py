@@ -136,4 +136,4 @@ def _configuration(kind: PartKind, layout: Layout, shapes: Shapes) -> tuple[Layo
 
 
 def _is_diffusers_unet(shapes: Shapes) -> bool:
-    return "conv_in.weight" in shapes and "down_blocks.0.resnets.0.conv1.weight" in shapes
+    return {"conv_in.weight", "conv_out.weight", "down_blocks.0.resnets.0.conv1.weight"} <= shapes.keys()

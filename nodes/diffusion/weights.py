@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from graphcore.errors import ModelFileError
 from nodes.diffusion.layouts import clip, mmdit, unet, vae
 from nodes.diffusion.layouts.rules import Rule, target_shape, to_target
+from nodes.diffusion.model_config import refuse_giant
 from nodes.diffusion.part import Part
 from nodes.diffusion.precision import Precision
 from nodes.diffusion.safetensors_header import ITEM_BYTES, Header
@@ -44,6 +45,7 @@ def load(part: Part) -> nn.Module:
 
 def build(part: Part) -> nn.Module:
     """The part's network on the meta device: shapes without memory."""
+    refuse_giant(part.config, part.path)
     try:
         with torch.device("meta"):
             return _construct(part.kind, part.config)

@@ -35,7 +35,8 @@ CLIP_G = Tower(
 
 
 def _is_sdxl(evidence: Evidence) -> bool:
-    return "label_emb.0.0.weight" in evidence.network and "input_blocks.0.0.weight" in evidence.network
+    has_network = {"label_emb.0.0.weight", "input_blocks.0.0.weight"} <= evidence.network.keys()
+    return has_network and not evidence.has_prefix("cond_stage_model.")
 
 
 def _recognises_refiner(evidence: Evidence) -> bool:

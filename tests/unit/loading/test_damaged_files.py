@@ -162,6 +162,24 @@ def test_a_configuration_that_builds_nothing_is_told(tiny_models: TinyModels, tm
             load(open_checkpoint(file).part("unet"))
 
 
+@pytest.mark.parametrize(
+    "said",
+    [{"layers_per_block": 10**9}, {"block_out_channels": [32] * 10**4}, {"cross_attention_dim": 10**12}],
+)
+def test_a_configuration_larger_than_any_model_is_not_built(said: dict[str, Any], tmp_path: Path) -> None:
+    metadata = {"graphcore.config": {"unet": said}}
+    file = models.write(tmp_path / "m.safetensors", models.sd1_state(), metadata=metadata)
+    with pytest.raises(ModelFileError, match="more than any model has"):
+        load(open_checkpoint(file).part("unet"))
+
+
+def test_a_controlnet_is_no_checkpoint(tmp_path: Path) -> None:
+    state = models.sd1_parts().unet.state_dict()
+    control = {name: tensor for name, tensor in state.items() if name.startswith(("conv_in", "down_blocks"))}
+    with pytest.raises(ModelFileError, match="if it is a LoRA, an embedding or a ControlNet"):
+        open_checkpoint(models.write(tmp_path / "control.safetensors", control))
+
+
 def test_a_side_car_that_is_not_json_is_told(tmp_path: Path) -> None:
     file = models.write(tmp_path / "m.safetensors", models.sd1_state())
     for text in ("{", "[]", '{"unet": 3}', "[" * 100_000):
