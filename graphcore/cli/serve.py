@@ -100,7 +100,9 @@ def read_settings(config: Path | None, options: dict[str, Any]) -> ServerSetting
 
 def route_modules() -> list[Any]:
     """The protocols and pages that stand beside the native API."""
-    return []
+    from server.comfy.routes import comfy_routes
+
+    return [comfy_routes]
 
 
 def tell_ready(ready: Ready) -> None:

@@ -38,10 +38,10 @@ class _Wrong(Exception):
 
 
 def job_routes(services: Services) -> list[Route]:
-    """The jobs' routes, whose paths have the prefix already."""
+    """The jobs' routes. Where they come from their paths have the prefix already, so that they exist with two."""
     routes = _Jobs(services)
     found = []
-    for prefix in ("/api", "/api/api"):
+    for prefix in ("", "/api", "/api/api"):
         found.append(Route(method="GET", path=f"{prefix}/jobs", handler=routes.index, body=Body.NONE))
         found.append(Route(method="GET", path=f"{prefix}/jobs/{{job}}", handler=routes.get, body=Body.NONE))
     return found

@@ -71,10 +71,5 @@ def _announced(text: str) -> dict[str, Any] | None:
         said = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if (
-        not isinstance(said, dict)
-        or said.get("type") != "feature_flags"
-        or not isinstance(said.get("data"), dict)
-    ):
-        return None
-    return said["data"]
+    data = said.get("data") if isinstance(said, dict) and said.get("type") == "feature_flags" else None
+    return data if isinstance(data, dict) else None
