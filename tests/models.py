@@ -385,13 +385,25 @@ class TinyModels:
         return self._file(name, lambda: sd3_state(with_t5=with_t5), dtype, metadata)
 
 
+def _write_t5(folder: Path, module: T5Text) -> None:
+    from transformers import T5Config, T5EncoderModel
+
+    saved = T5EncoderModel(T5Config(**T5))
+    state = module.state_dict()
+    saved.load_state_dict({**state, "encoder.embed_tokens.weight": state["shared.weight"]})
+    saved.save_pretrained(folder)
+
+
 def write_folder(folder: Path, parts: TinyParts, scheduler: Mapping[str, Any] | None = None) -> Path:
     """A model as a folder in diffusers' layout, as its pipelines save it (tokenizer aside)."""
     from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-    parts.unet.save_pretrained(folder / "unet")
+    parts.unet.save_pretrained(folder / ("transformer" if "t5" in parts.texts else "unet"))
     parts.vae.save_pretrained(folder / "vae")
     for name, module in parts.texts.items():
+        if name == "t5":
+            _write_t5(folder / "text_encoder_3", module)
+            continue
         place = folder / ("text_encoder_2" if name == "clip_g" else "text_encoder")
         projected = module.text_projection is not None
         cls = CLIPTextModelWithProjection if projected else CLIPTextModel

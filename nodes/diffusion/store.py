@@ -88,7 +88,7 @@ class ModelStore:
         self.device = choose_device(device)
         self.precision = choose_precision(self.device, dtype)
         self.text_precision = _text_precision(self.device, self.precision, dtype)
-        self.vae_precision = _vae_precision(self.device, self.precision)
+        self.vae_precision = _without_overflow(self.device, self.precision)
         self.tokenizer_folders = tuple(tokenizer_folders)
         self.embedding = embedding
         self.patcher = patcher
@@ -227,7 +227,10 @@ class ModelStore:
         tower, file = placed.tower, placed.file
         usual = {"hidden_act": tower.activation} if tower.kind == "clip" else {}
         part = placed.part.configured(name=tower.part, config={**usual, **placed.part.config})
-        with self._module(file, part, self.text_precision, patches) as module:
+        precision = self.text_precision
+        if tower.kind == "t5":
+            precision = _without_overflow(self.device, precision)
+        with self._module(file, part, precision, patches) as module:
             if isinstance(module, T5Text):
                 size = module.shared.num_embeddings
                 made = self._tokenizer(
@@ -310,8 +313,8 @@ def _text_precision(device: torch.device, chosen: Precision, choice: str) -> Pre
     return Precision(dtype=chosen.dtype)
 
 
-def _vae_precision(device: torch.device, chosen: Precision) -> Precision:
-    """Some autoencoders overflow in fp16, so they compute in bf16 or fp32 there."""
+def _without_overflow(device: torch.device, chosen: Precision) -> Precision:
+    """For networks that overflow in fp16 (SDXL's autoencoder, T5): bf16 or fp32 in its place."""
     if chosen.dtype != torch.float16:
         return chosen
     has_bf16 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)

@@ -40,7 +40,12 @@ def test_a_folder_gives_back_every_tensor(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "parts"),
-    [("sd2", models.sd2_parts), ("sdxl", models.sdxl_parts), ("sdxl-refiner", models.refiner_parts)],
+    [
+        ("sd2", models.sd2_parts),
+        ("sdxl", models.sdxl_parts),
+        ("sdxl-refiner", models.refiner_parts),
+        ("sd3", models.sd3_parts),
+    ],
 )
 def test_the_family_is_in_the_configurations(name: str, parts: object, tmp_path: Path) -> None:
     made = parts()  # type: ignore[operator]
