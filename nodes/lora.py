@@ -63,7 +63,8 @@ def lora_from_text(
 ) -> PatchedWithText:
     """Add the adapters that a text names as `<lora:name:0.8>`, and give the text without these tags.
 
-    `<lora:name:0.8:0.5>` has a strength of its own for the text encoder; without a number it is 1.
+    In `<lora:name:0.8:0.5>` the first strength is the text encoder's, the second the model's; without a number both
+    are 1.
     """
     from graphcore.formats.lora_tags import split_lora_tags
 

@@ -9,12 +9,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from graphcore.errors import DocumentError
+from graphcore.errors import DocumentError, InputError
 from graphcore.formats.a1111_text import Parameters, read_parameters
+from graphcore.formats.lora_tags import TaggedText, split_lora_tags
 from graphcore.jsontext import JSON
 
-MAX_LORAS = 64
-LORA_TAG = re.compile(r"<(?:lora|lyco):([^:<>]{1,256})((?::[^:<>]{1,32}){0,4})>")
+MAX_INVERSIONS = 64
 
 SAMPLERS: Mapping[str, tuple[str, str]] = {
     "euler a": ("euler_ancestral", "normal"),
@@ -138,15 +138,15 @@ def _loaders(draft: _Draft, parameters: Parameters, checkpoint: str | None) -> t
         )
     model = draft.add("CheckpointLoaderSimple", "Checkpoint", ckpt_name=file)
     clip, vae = _output(model, 1), _output(model, 2)
-    for name, strength_model, strength_clip in _loras(parameters.prompt):
+    for tag in _tagged(parameters.prompt).tags:
         model = draft.add(
             "LoraLoader",
-            f"LoRA {name}",
+            f"LoRA {tag.name}",
             model=model,
             clip=clip,
-            lora_name=f"{name}.safetensors",
-            strength_model=strength_model,
-            strength_clip=strength_clip,
+            lora_name=f"{tag.name}.safetensors",
+            strength_model=tag.strength_model,
+            strength_clip=tag.strength_clip,
         )
         clip = _output(model, 1)
     skip = parameters.whole("clip skip", 1)
@@ -158,38 +158,18 @@ def _loaders(draft: _Draft, parameters: Parameters, checkpoint: str | None) -> t
     return model, clip, vae
 
 
-def _loras(prompt: str) -> list[tuple[str, float, float]]:
-    """Name, strength on the model and strength on CLIP of every LoRA tag: `<lora:name:clip:model>`."""
-    loras: list[tuple[str, float, float]] = []
-    for match in LORA_TAG.finditer(prompt):
-        positional: list[float] = []
-        named: dict[str, float] = {}
-        for part in match[2].split(":")[1:]:
-            key, equals, value = part.rpartition("=")
-            strength = _strength(value, match[0])
-            if equals:
-                named[key.strip()] = strength
-            else:
-                positional.append(strength)
-        on_clip = named.get("te", positional[0] if positional else 1.0)
-        on_model = named.get("unet", positional[1] if len(positional) > 1 else on_clip)
-        loras.append((match[1], on_model, on_clip))
-    if len(loras) > MAX_LORAS:
-        raise DocumentError(f"The prompt has more than {MAX_LORAS} LoRA tags.", code="bad-a1111-setting")
-    return loras
-
-
-def _strength(text: str, tag: str) -> float:
-    if not re.fullmatch(r"\s*-?[0-9]{0,6}(\.[0-9]{0,18})?\s*", text) or not re.search("[0-9]", text):
-        raise DocumentError(f"The strength {text!r} in {tag} is not a number.", code="bad-a1111-setting")
-    return float(text)
+def _tagged(prompt: str) -> TaggedText:
+    try:
+        return split_lora_tags(prompt)
+    except InputError as error:
+        raise DocumentError(error.message, code="bad-a1111-setting") from error
 
 
 def _prompts(parameters: Parameters) -> tuple[str, str]:
     """Both texts without LoRA tags, and with textual inversions written as `embedding:name`."""
-    prompt = LORA_TAG.sub("", parameters.prompt).strip()
+    prompt = _tagged(parameters.prompt).text
     negative = parameters.negative
-    for entry in parameters.settings.get("ti hashes", "").split(",")[:MAX_LORAS]:
+    for entry in parameters.settings.get("ti hashes", "").split(",")[:MAX_INVERSIONS]:
         name = entry.partition(":")[0].strip()
         if name:
             word = re.compile(rf"(?<![\w:.-]){re.escape(name)}(?![\w.-])", re.IGNORECASE)

@@ -10,6 +10,7 @@ from graphcore.errors import InputError
 
 _TAG: Final = re.compile(r"<(?:lora|lyco):([^:<>]{1,256})((?::[^:<>]{0,64}){0,4})>")
 _MOST: Final = 64
+_STRONGEST: Final = 100.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +33,8 @@ class TaggedText:
 def split_lora_tags(text: str) -> TaggedText:
     """Take the LoRA tags out of a text.
 
-    The first number is the strength in the model and, standing alone, in the text encoder; `te=` and `unet=` name
-    them. Raises InputError for a strength that is no number, or too many tags.
+    As in A1111, the first number is the text encoder's strength and, standing alone, the model's too; a second one is
+    the model's; `te=` and `unet=` name them. Raises InputError for a strength that is no number, or too many tags.
     """
     tags = [_tag(match.group(1), match.group(2)) for match in _TAG.finditer(text)]
     if len(tags) > _MOST:
@@ -49,6 +50,8 @@ def _tag(name: str, arguments: str) -> LoraTag:
         key, equals, value = argument.rpartition("=")
         try:
             number = float(value)
+            if not abs(number) <= _STRONGEST:
+                raise ValueError(value)
         except ValueError:
             raise InputError(
                 f"'{argument[:40]}' in the tag of the LoRA '{name[:80]}' is no number; write <lora:name:0.8>.",
@@ -59,9 +62,9 @@ def _tag(name: str, arguments: str) -> LoraTag:
         else:
             plain.append(number)
     first = plain[0] if plain else 1.0
-    second = plain[1] if len(plain) > 1 else first
+    strength_clip = named.get("te", first)
     return LoraTag(
         name=name.strip(),
-        strength_model=named.get("unet", first),
-        strength_clip=named.get("te", second),
+        strength_model=named.get("unet", plain[1] if len(plain) > 1 else strength_clip),
+        strength_clip=strength_clip,
     )

@@ -187,16 +187,17 @@ def test_loras_are_named_in_a_prompt_through_a_node_that_says_so(
     model, clip = result["model"], result["clip"]
     assert isinstance(model, Model) and isinstance(clip, Clip)
     assert result["text"] == "a cat , sitting"
-    assert [patch.strength for patch in (*model.patches, *clip.patches)] == [0.8, 0.5]  # type: ignore[attr-defined]
+    assert [patch.strength for patch in (*model.patches, *clip.patches)] == [0.5, 0.8]  # type: ignore[attr-defined]
 
 
 def test_tags_are_taken_out_of_texts() -> None:
-    split = split_lora_tags("x <lora:a/b:0.5> y <lora:c> <lora:d:1:te=0.2> (z:1.2)")
+    split = split_lora_tags("x <lora:a/b:0.5> y <lora:c> <lora:d:1:te=0.2> <lora:e:0.4:0.6> (z:1.2)")
     assert split.text == "x y (z:1.2)"
     assert split.tags == (
         LoraTag(name="a/b", strength_model=0.5, strength_clip=0.5),
         LoraTag(name="c", strength_model=1.0, strength_clip=1.0),
-        LoraTag(name="d", strength_model=1.0, strength_clip=0.2),
+        LoraTag(name="d", strength_model=0.2, strength_clip=0.2),
+        LoraTag(name="e", strength_model=0.6, strength_clip=0.4),
     )
     with pytest.raises(InputError, match="no number"):
         split_lora_tags("<lora:a:much>")
