@@ -1,19 +1,9 @@
-"""docs/nodes.md is generated from the nodes, says all that matters of each, and is up to date."""
+"""docs/nodes.md is generated from the nodes, and says all that matters of each."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from graphcore import Registry
 from tests.tiny_engine import all_nodes
-from tools.docs.__main__ import PACK
 from tools.docs.nodes import node_page
-
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "nodes.md"
-
-
-def test_it_is_up_to_date() -> None:
-    assert PAGE.read_text(encoding="utf-8") == node_page(Registry.installed(allow=[PACK])), "run `make docs`"
 
 
 def test_every_node_is_there_with_its_inputs_and_outputs() -> None:
