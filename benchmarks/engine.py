@@ -20,6 +20,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from statistics import linear_regression
 from typing import Final
 
 from rich.console import Console
@@ -86,7 +87,9 @@ def lattice(count: int) -> Workflow:
             inputs = {"a": Link(f"n{above + column}"), "b": Link(f"n{above + (column + 1) % width}")}
             nodes[f"n{place}"] = NodeEntry(type="Add", inputs=inputs)
     first = count - width
-    nodes["sum"] = NodeEntry(type="Sum", inputs={"values": [Link(f"n{first + place}") for place in range(width)]})
+    nodes["sum"] = NodeEntry(
+        type="Sum", inputs={"values": [Link(f"n{first + place}") for place in range(width)]}
+    )
     return Workflow(nodes=nodes, outputs={"sum": Link("sum")})
 
 
@@ -146,7 +149,9 @@ def measure(shape: str, count: int, *, memory: bool) -> Measurement:
         with Engine(Registry(FUNCTIONS.values())) as engine:
             engine.run(chain(2))
             cold = min(cold, _seconds(lambda: engine.run(workflow)))
-            cached = min(cached, _seconds(lambda: engine.run(workflow)), _seconds(lambda: engine.run(workflow)))
+            cached = min(
+                cached, _seconds(lambda: engine.run(workflow)), _seconds(lambda: engine.run(workflow))
+            )
     return Measurement(
         shape=shape,
         nodes=nodes,
@@ -176,14 +181,13 @@ def _bytes(workflow: Workflow) -> int:
     return peak
 
 
-def exponent(found: list[Measurement], seconds: Callable[[Measurement], float]) -> float:
-    """The growth exponent between the smallest and the largest graph of 1,000 nodes or more."""
-    sizes = sorted((entry for entry in found if entry.nodes >= 900), key=lambda entry: entry.nodes)
-    if len(sizes) < 2:
+def exponent(found: list[Measurement], cost: Callable[[Measurement], float]) -> float:
+    """The growth exponent of the whole time over all sizes: the slope of a line through the logarithms."""
+    if len(found) < 2:
         return 1.0
-    small, large = sizes[0], sizes[-1]
-    growth = seconds(large) * large.nodes / (seconds(small) * small.nodes)
-    return math.log(growth) / math.log(large.nodes / small.nodes)
+    sizes = [math.log(entry.nodes) for entry in found]
+    times = [math.log(cost(entry) * entry.nodes) for entry in found]
+    return linear_regression(sizes, times).slope
 
 
 def failures(found: list[Measurement]) -> list[str]:
@@ -194,7 +198,9 @@ def failures(found: list[Measurement]) -> list[str]:
             continue
         name = f"{entry.shape} of {entry.nodes}"
         if entry.cold_ratio > MAX_COLD_RATIO:
-            told.append(f"{name}: cold is {entry.cold_ratio:.1f} times the bare loop; the limit is {MAX_COLD_RATIO}")
+            told.append(
+                f"{name}: cold is {entry.cold_ratio:.1f} times the bare loop; the limit is {MAX_COLD_RATIO}"
+            )
         if entry.cached_ratio > MAX_CACHED_RATIO:
             told.append(
                 f"{name}: cached is {entry.cached_ratio:.1f} times the bare loop; the limit is {MAX_CACHED_RATIO}"
@@ -237,7 +243,9 @@ def show(found: list[Measurement], told: list[str]) -> None:
 
 def main() -> int:
     """Run the benchmark; 1 if a limit is exceeded."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--smoke", action="store_true", help="small graphs only")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--most", type=int, default=100_000, help="nodes of the largest graph")
@@ -252,7 +260,8 @@ def main() -> int:
     told = failures(found)
     if options.json:
         figures = [
-            asdict(entry) | {"cold_ratio": entry.cold_ratio, "cached_ratio": entry.cached_ratio} for entry in found
+            asdict(entry) | {"cold_ratio": entry.cold_ratio, "cached_ratio": entry.cached_ratio}
+            for entry in found
         ]
         print(json.dumps({"measurements": figures, "exceeded": told}, indent=1))
     else:

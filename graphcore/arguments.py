@@ -192,7 +192,7 @@ def shorten(inputs: Mapping[str, object]) -> dict[str, str]:
 def _short(value: object) -> str:
     try:
         return _described(value)
-    except Exception:
+    except Exception:  # noqa: BLE001 (any value may be broken in any way)
         return type(value).__name__
 
 

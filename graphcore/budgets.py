@@ -19,7 +19,9 @@ class Excess:
 
     @property
     def sentence(self) -> str:
-        return f"The node asks for {self.asked:.0f} {self.what}, and the limit is {self.allowed}; ask for fewer."
+        return (
+            f"The node asks for {self.asked:.0f} {self.what}, and the limit is {self.allowed}; ask for fewer."
+        )
 
 
 def excesses(spec: NodeSpec, values: Mapping[str, object], limits: Limits) -> list[Excess]:

@@ -1,10 +1,10 @@
 """Builds workflows in Python, checked as they are written.
 
-    g = Graph(registry)
-    checkpoint = g.LoadCheckpoint(ckpt_name="scenes-v1.safetensors")
-    sampler = g.KSampler(model=checkpoint.model, seed=7, …)
-    g.SaveImage(images=g.VAEDecode(samples=sampler, vae=checkpoint.vae))
-    workflow = g.workflow()
+g = Graph(registry)
+checkpoint = g.LoadCheckpoint(ckpt_name="scenes-v1.safetensors")
+sampler = g.KSampler(model=checkpoint.model, seed=7, …)
+g.SaveImage(images=g.VAEDecode(samples=sampler, vae=checkpoint.vae))
+workflow = g.workflow()
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ class NodeHandle:
         return self._id
 
     def __getattr__(self, name: str) -> Output:
+        if name.startswith("_"):
+            raise AttributeError(name)
         index = self._spec.output_index.get(name)
         if index is None:
             known = ", ".join(self._spec.output_index) or "none"
@@ -80,6 +82,8 @@ class Graph:
         self._outputs: dict[str, Link] = {}
 
     def __getattr__(self, name: str) -> Callable[..., NodeHandle]:
+        if name.startswith("_"):
+            raise AttributeError(name)
         spec = self._registry.get(name)
         if spec is None:
             near = self._registry.nearest(name)
@@ -94,7 +98,9 @@ class Graph:
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._registry.comfy_names()]
 
-    def add(self, type_name: str, /, *, node_id: str | None = None, title: str = "", **inputs: Any) -> NodeHandle:
+    def add(
+        self, type_name: str, /, *, node_id: str | None = None, title: str = "", **inputs: Any
+    ) -> NodeHandle:
         """Add a node; raises InputError for an unknown type or input, or a node that is taken for a value."""
         spec = self._registry.get(type_name)
         if spec is None:
@@ -107,8 +113,14 @@ class Graph:
         for name in inputs:
             if spec.input(name) is None:
                 near_input = get_close_matches(name, list(spec.by_name), n=1)
-                hint = f"; did you mean '{near_input[0]}'?" if near_input else f"; it takes: {', '.join(spec.by_name)}."
-                raise InputError(f"{spec.name} has no input '{name}'{hint}", code="unknown-input", location=named)
+                hint = (
+                    f"; did you mean '{near_input[0]}'?"
+                    if near_input
+                    else f"; it takes: {', '.join(spec.by_name)}."
+                )
+                raise InputError(
+                    f"{spec.name} has no input '{name}'{hint}", code="unknown-input", location=named
+                )
         entry = {name: self._value(named, name, value) for name, value in inputs.items()}
         self._nodes[named] = NodeEntry(type=spec.name, inputs=entry, title=title)
         return NodeHandle(named, spec)
@@ -130,7 +142,9 @@ class Graph:
             return [self._value(node_id, name, item) for item in value]
         return value
 
-    def input(self, name: str, *targets: tuple[NodeHandle, str], title: str = "", description: str = "") -> None:
+    def input(
+        self, name: str, *targets: tuple[NodeHandle, str], title: str = "", description: str = ""
+    ) -> None:
         """Declare an input of the workflow: `g.input("seed", (sampler, "seed"))`."""
         self._inputs[name] = WorkflowInput(
             targets=tuple(InputTarget(handle.id, input_name) for handle, input_name in targets),

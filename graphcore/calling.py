@@ -46,7 +46,7 @@ def call_apart(
     """As `call_node`, for another thread: what is raised is returned."""
     try:
         return call_node(spec, call, context, limits, token)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 (the run's thread raises it again)
         return Raised(error)
 
 
@@ -198,7 +198,7 @@ def failure(node: CheckedNode, error: BaseException, inputs: dict[str, object]) 
 def _text(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:
+    except Exception:  # noqa: BLE001 (an exception may have a broken __str__)
         return ""
 
 

@@ -16,8 +16,8 @@ class CheckedLink:
 
     `source` is the index of the feeding node (a negative one, -1 - n, is node n outside an expansion), `output` the
     index of its output. `position` is the place in the list of an input that gathers, or -1. `deferred` links
-    (lazy and raw ones) are not computed before the node runs; of `raw` ones the node gets the link itself. `guard` is the input whose type or choices the value
-    must still be checked against when it is there, or None.
+    (lazy and raw ones) are not computed before the node runs; of `raw` ones the node gets the link itself. `guard` is
+    the input whose type, choices or range the value must still be checked against when it is there, or None.
     """
 
     input: str
@@ -58,8 +58,8 @@ class OutputPlace:
 class CheckedGraph:
     """All nodes, each after those that feed it, and where the results are.
 
-    `targets` are the nodes that a run is for, `outputs` the declared outputs. The first `needed` nodes are those that the
-    targets depend on.
+    `targets` are the nodes that a run is for, `outputs` the declared outputs. The first `needed` nodes are those
+    that the targets depend on.
     """
 
     nodes: list[CheckedNode]

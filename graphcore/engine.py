@@ -104,7 +104,7 @@ class RunHandle:
     def _tell(self, listener: Listener, event: Event) -> None:
         try:
             listener(event)
-        except Exception:
+        except Exception:  # noqa: BLE001 (a listener is somebody else's code)
             self._listener = None
             _LOG.exception("A listener of run %s failed and is told no more.", self.run_id)
 
@@ -186,9 +186,7 @@ class Engine:
     ) -> CheckedGraph:
         """A workflow ready to run, with its inputs set; raises ValidationError with every problem."""
         workflow = self.read(source).with_inputs(inputs or {})
-        return check_workflow(
-            workflow, self.registry, files=self.files, limits=self.limits, targets=targets
-        )
+        return check_workflow(workflow, self.registry, files=self.files, limits=self.limits, targets=targets)
 
     def start(
         self,
@@ -205,7 +203,9 @@ class Engine:
 
         `listener` is told of each event, on the engine's thread.
         """
-        graph = source if isinstance(source, CheckedGraph) else self.check(source, inputs=inputs, targets=targets)
+        graph = (
+            source if isinstance(source, CheckedGraph) else self.check(source, inputs=inputs, targets=targets)
+        )
         handle = RunHandle(run_id or uuid.uuid4().hex, token or CancelToken(), listener)
         house = RunHouse(
             registry=self.registry,
@@ -238,8 +238,8 @@ class Engine:
     ) -> RunResult:
         """Run a workflow with its declared inputs as keywords, and wait for the result.
 
-        Raises ValidationError, ExecutionError (whose `result` attribute holds what other branches reached) or Cancelled. Ctrl-C
-        cancels the run.
+        Raises ValidationError, ExecutionError (whose `result` attribute holds what other branches reached) or
+        Cancelled. Ctrl-C cancels the run.
         """
         handle = self.start(source, inputs=inputs, targets=targets, options=options, listener=listener)
         try:

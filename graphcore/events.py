@@ -23,7 +23,8 @@ class RunState(Enum):
 class Event:
     """Base of all events: `number` counts from 0 within a run, `time` is seconds since the epoch.
 
-    Events are not to be changed. They are not frozen, as two are made for each node, and frozen ones cost thrice as much.
+    Events are not to be changed. They are not frozen, as two are made for each node, and frozen ones cost thrice
+    as much.
     """
 
     kind: ClassVar[str] = "event"

@@ -47,7 +47,9 @@ class Expansion:
 def grow(run: Run, index: int, expand: Expand, key: Key) -> Expansion:
     """Check a sub-graph and append its nodes to the run; raises InputError if it is not valid."""
     parent = run.nodes[index]
-    outer = {node_id: OuterNode(place, run.nodes[place].spec) for node_id, place in _outer_ids(run, expand).items()}
+    outer = {
+        node_id: OuterNode(place, run.nodes[place].spec) for node_id, place in _outer_ids(run, expand).items()
+    }
     workflow = _keyed(expand.workflow, key)
     try:
         graph = check_workflow(
@@ -55,14 +57,17 @@ def grow(run: Run, index: int, expand: Expand, key: Key) -> Expansion:
         )
     except ValidationError as error:
         raise InputError(
-            f"{parent.spec.name} expanded into a graph that is not valid: {error.message}", code="bad-expansion"
+            f"{parent.spec.name} expanded into a graph that is not valid: {error.message}",
+            code="bad-expansion",
         ) from error
     offset = len(run.nodes)
     places = tuple(_place(run, output.name, expand, offset, graph) for output in parent.spec.outputs)
     for place, node in enumerate(graph.nodes):
         for link in node.links:
             link.source = link.source + offset if link.source >= 0 else -1 - link.source
-            if (link.source < offset and run.keys.keys[link.source] is None) or (link.source >= offset and graph.nodes[link.source - offset].late):
+            if (link.source < offset and run.keys.keys[link.source] is None) or (
+                link.source >= offset and graph.nodes[link.source - offset].late
+            ):
                 node.late = True
         node.id = f"{parent.id}:{node.id}"
         run.ids[node.id] = offset + place
@@ -108,7 +113,9 @@ def _keyed_value(value: Constant, key: Key, node_id: str, name: str) -> object:
 
 def _place(run: Run, name: str, expand: Expand, offset: int, graph: CheckedGraph) -> OutputPlace | Constant:
     if name not in expand.outputs:
-        raise InputError(f"The expansion gives no output '{name}'; name a link or a value for it.", code="bad-expansion")
+        raise InputError(
+            f"The expansion gives no output '{name}'; name a link or a value for it.", code="bad-expansion"
+        )
     value = expand.outputs[name]
     if isinstance(value, Constant):
         return value
@@ -122,7 +129,8 @@ def _place(run: Run, name: str, expand: Expand, offset: int, graph: CheckedGraph
         place, spec = outside, run.nodes[outside].spec
     else:
         raise InputError(
-            f"The expansion's output '{name}' is linked to '{value.node}', which does not exist.", code="bad-expansion"
+            f"The expansion's output '{name}' is linked to '{value.node}', which does not exist.",
+            code="bad-expansion",
         )
     output = value.output if isinstance(value.output, int) else spec.output_index.get(value.output, -1)
     if not 0 <= output < len(spec.outputs):

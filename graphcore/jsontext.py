@@ -23,7 +23,7 @@ def parse_json(source: bytes | str, *, max_bytes: int = MAX_BYTES) -> JSON:
     """Parse a JSON text.
 
     Refused, each with a DocumentError that says where: text that is not UTF-8 or not JSON, NaN and Infinity, numbers
-    beyond 64-bit integers or finite floats, duplicate keys, lone surrogates, nesting that is too deep, too many bytes.
+    beyond 64-bit integers or finite floats, duplicate keys, lone surrogates, too deep nesting, too many bytes.
     """
     size = len(source)
     if size > max_bytes:
@@ -105,7 +105,7 @@ def shown(value: object) -> str:
     brief.maxlevel, brief.maxstring, brief.maxlong, brief.maxother = 3, 60, 40, 60
     try:
         return brief.repr(value)
-    except Exception:
+    except Exception:  # noqa: BLE001 (any value may be broken in any way)
         return f"a {type(value).__name__}"
 
 
@@ -127,7 +127,8 @@ def _unique_keys(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
         for key, _ in pairs:
             if key in seen:
                 raise DocumentError(
-                    f"The key {shown(key)} stands twice in one object; keep one of them.", code="duplicate-key"
+                    f"The key {shown(key)} stands twice in one object; keep one of them.",
+                    code="duplicate-key",
                 )
             seen.add(key)
     return made

@@ -134,10 +134,11 @@ class Ledger:
         What may not be computed twice is kept where a node may still ask for it.
         """
         self.readers[source] -= 1
-        if self.readers[source] <= 0 and self.state[source] == DONE:
-            if self.nodes[source].spec.uncacheable is None or not self.on_demand:
-                self.outputs[source] = None
-                self.state[source] = IDLE
+        if self.readers[source] > 0 or self.state[source] != DONE:
+            return
+        if self.nodes[source].spec.uncacheable is None or not self.on_demand:
+            self.outputs[source] = None
+            self.state[source] = IDLE
 
     async def wait_for(self, index: int) -> None:
         """Wait until a demanded node is done or has failed."""

@@ -60,7 +60,9 @@ class LinkChecker:
         if source is not None and link.node != node.id:
             fit = view.fits.get((name, self.views[source].number, link.output))
             if fit is not None:
-                node.links.append(CheckedLink(name, source, fit.output, place, fit.deferred, fit.raw, fit.guard))
+                node.links.append(
+                    CheckedLink(name, source, fit.output, place, fit.deferred, fit.raw, fit.guard)
+                )
                 return
         self._resolve(node, view, declared, name, link, place)
 
@@ -223,7 +225,9 @@ class LinkChecker:
             spec = next(node.spec for node in self.outer.values() if node.index == outside)
             return spec.outputs[link.output].type
         types = bound.get(link.source)
-        return types[link.output] if types is not None else ordered[link.source].spec.outputs[link.output].type
+        return (
+            types[link.output] if types is not None else ordered[link.source].spec.outputs[link.output].type
+        )
 
     def _mismatch(
         self, node: CheckedNode, name: str, place: int, wanted: SocketType, kind: SocketType

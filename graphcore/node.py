@@ -52,6 +52,7 @@ def node(
 
     Raises DeclarationError, with file and line, if the signature cannot be read as a node.
     """
+
     def declare(function: FunctionT) -> FunctionT:
         read = read_signature(function)
         names = {spec.name for spec in read.inputs}

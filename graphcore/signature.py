@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import (
     Annotated,
@@ -30,7 +30,14 @@ from graphcore.sockets import ANY, COMBO, SocketType, socket_of
 from graphcore.spec import MISSING, InputSpec, OutputSpec
 from graphcore.widgets import FileChoice, OutputName, Range, Secret, Seed, Shown, Text, Toggle
 
-_WIDGETS: Final = (Range, Text, FileChoice, Seed, Toggle, Shown)
+_WIDGETS: Final[Mapping[type, tuple[str, tuple[str, ...]]]] = {
+    Range: ("range", ("INT", "FLOAT")),
+    Text: ("text", ("STRING",)),
+    FileChoice: ("file", ("STRING",)),
+    Seed: ("seed", ("INT",)),
+    Toggle: ("toggle", ("BOOLEAN",)),
+    Shown: ("shown", ()),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,42 +189,29 @@ class _Reader:
         return kind, None
 
     def _with_widgets(self, spec: InputSpec, widgets: list[object]) -> InputSpec:
-        numeric = spec.type.name in ("INT", "FLOAT")
         for widget in widgets:
-            if widget is Secret:
-                spec = replace(spec, secret=True)
-            elif isinstance(widget, Range):
-                if not numeric:
-                    self.fail(f"input '{spec.name}' has a Range but is no number; remove it.")
-                low, high = widget.minimum, widget.maximum
-                if low is not None and high is not None and low > high:
-                    self.fail(f"the Range of '{spec.name}' is empty ({low} > {high}); swap its bounds.")
-                spec = replace(spec, range=widget)
-            elif isinstance(widget, type) and widget in _WIDGETS:
-                self.fail(f"input '{spec.name}' names the class {widget.__name__}; call it: {widget.__name__}(...).")
-            elif isinstance(widget, Text):
-                if spec.type.name != "STRING":
-                    self.fail(f"input '{spec.name}' has a Text but is no str; remove it.")
-                spec = replace(spec, text=widget)
-            elif isinstance(widget, FileChoice):
-                if spec.type.name != "STRING":
-                    self.fail(f"input '{spec.name}' has a FileChoice but is no str; annotate it as str.")
-                spec = replace(spec, file=widget)
-            elif isinstance(widget, Seed):
-                if spec.type.name != "INT":
-                    self.fail(f"input '{spec.name}' has a Seed but is no int; remove it.")
-                spec = replace(spec, seed=widget)
-            elif isinstance(widget, Toggle):
-                if spec.type.name != "BOOLEAN":
-                    self.fail(f"input '{spec.name}' has a Toggle but is no bool; remove it.")
-                spec = replace(spec, toggle=widget)
-            elif isinstance(widget, Shown):
-                spec = replace(spec, shown=widget)
-            elif isinstance(widget, Secret):
+            if widget is Secret or isinstance(widget, Secret):
                 spec = replace(spec, secret=True)
             elif isinstance(widget, SocketType):
                 spec = replace(spec, type=widget)
+            elif isinstance(widget, type) and widget in _WIDGETS:
+                kind = widget.__name__
+                self.fail(f"input '{spec.name}' names the class {kind}; call it: {kind}(...).")
+            elif type(widget) in _WIDGETS:
+                field, sockets = _WIDGETS[type(widget)]
+                if sockets and spec.type.name not in sockets:
+                    kind, wanted = type(widget).__name__, " or ".join(sockets)
+                    self.fail(f"input '{spec.name}' has a {kind} but is no {wanted}; remove it.")
+                if isinstance(widget, Range):
+                    self._check_range(spec, widget)
+                changes: dict[str, Any] = {field: widget}
+                spec = replace(spec, **changes)
         return spec
+
+    def _check_range(self, spec: InputSpec, bounds: Range) -> None:
+        low, high = bounds.minimum, bounds.maximum
+        if low is not None and high is not None and low > high:
+            self.fail(f"the Range of '{spec.name}' is empty ({low} > {high}); swap its bounds.")
 
     def _check_default(self, spec: InputSpec, *, optional: bool) -> None:
         default = spec.default

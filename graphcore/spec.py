@@ -112,7 +112,9 @@ class NodeSpec:
         deferred = tuple(spec for spec in self.inputs if spec.lazy or spec.raw_link)
         object.__setattr__(self, "deferred_inputs", deferred)
         object.__setattr__(self, "gathering_inputs", tuple(spec for spec in self.inputs if spec.gather))
-        budgeted = tuple(spec for spec in self.inputs if spec.range is not None and spec.range.role is not None)
+        budgeted = tuple(
+            spec for spec in self.inputs if spec.range is not None and spec.range.role is not None
+        )
         object.__setattr__(self, "budgeted_inputs", budgeted)
         kinds = [*(spec.type for spec in self.inputs), *(spec.type for spec in self.outputs)]
         generic = any(kind.variable is not None for kind in kinds)

@@ -93,7 +93,9 @@ class _Checker:
                 position[node_id] = len(views)
                 views.append(view)
                 known.append((node_id, entry))
-        nodes = [self._node(node_id, entry, view) for (node_id, entry), view in zip(known, views, strict=True)]
+        nodes = [
+            self._node(node_id, entry, view) for (node_id, entry), view in zip(known, views, strict=True)
+        ]
         if self.links.count > self.limits.links:
             self._over_budget("links", self.links.count, self.limits.links)
         self._check_declared_inputs()
@@ -248,10 +250,14 @@ class _Checker:
             return
         try:
             sentence = check(**{name: node.arguments[name] for name in names})
-        except Exception as error:
-            sentence = f"The check of {node.spec.name} failed on these values ({type(error).__name__}: {error})."
+        except Exception as error:  # noqa: BLE001 (a check is somebody else's code)
+            sentence = (
+                f"The check of {node.spec.name} failed on these values ({type(error).__name__}: {error})."
+            )
         if sentence:
-            self.problems.add("bad-combination", sentence, node=node.id, pointer=pointer(*self.prefix, node.id))
+            self.problems.add(
+                "bad-combination", sentence, node=node.id, pointer=pointer(*self.prefix, node.id)
+            )
 
     def _check_budgets(self, node: CheckedNode) -> None:
         for excess in excesses(node.spec, node.arguments, self.limits):
@@ -270,7 +276,11 @@ class _Checker:
                 entry = self.workflow.nodes.get(target.node)
                 spec = self.registry.get(entry.type) if entry is not None else None
                 if entry is None or (spec is not None and spec.input(target.input) is None):
-                    what = f"'{target.node}.{target.input}'" if entry is not None else f"the node '{target.node}'"
+                    what = (
+                        f"'{target.node}.{target.input}'"
+                        if entry is not None
+                        else f"the node '{target.node}'"
+                    )
                     self.problems.add(
                         "bad-workflow-input",
                         f"The declared input '{name}' points at {what}, which does not exist.",

@@ -23,8 +23,8 @@ class Fit:
 class SpecView:
     """A node type, seen by one pass of validation.
 
-    `number` tells the types of a pass apart. `fits` holds what was found out about links: by the input's name, the number
-    of the feeding type, and its output.
+    `number` tells the types of a pass apart. `fits` holds what was found out about links: by the input's name, the
+    number of the feeding type, and its output.
     """
 
     spec: NodeSpec

@@ -9,7 +9,6 @@ from typing import Final
 
 from graphcore.errors import Problem, ValidationError
 
-
 UNREADABLE: Final = object()
 
 

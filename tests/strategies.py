@@ -68,8 +68,7 @@ class Naive:
         values = {name: self._argument(given) for name, given in entry.inputs.items()}
         if entry.type == "Choose":
             return values["yes"] if values["which"] else values["no"]
-        found = self._called(entry.type, str(link.output), values)
-        return found
+        return self._called(entry.type, str(link.output), values)
 
     def _argument(self, given: object) -> object:
         if isinstance(given, Link):

@@ -46,7 +46,7 @@ class MemoryCache:
             self._misses += 1
             return None
         self._hits += 1
-        self._worth[key] = self._age + entry.seconds / entry.size
+        self._worth[key] = self._age + entry.seconds / max(1, entry.size)
         return entry
 
     def put(self, key: Key, spec: NodeSpec, entry: CacheEntry) -> None:
@@ -57,7 +57,7 @@ class MemoryCache:
             if previous is not None:
                 self._size -= previous.size
             self._entries[key] = entry
-            self._worth[key] = self._age + entry.seconds / entry.size
+            self._worth[key] = self._age + entry.seconds / max(1, entry.size)
             self._size += entry.size
             if self._size > self.budget:
                 self._evict()

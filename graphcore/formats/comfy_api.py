@@ -57,7 +57,11 @@ def _entry(node_id: str, entry: JSON, problems: ProblemList) -> NodeEntry | None
         return None
     if not isinstance(inputs, dict):
         problems.add(
-            "bad-node", "'inputs' must be an object.", node=node_id, pointer=f"{where}/inputs", expected="object"
+            "bad-node",
+            "'inputs' must be an object.",
+            node=node_id,
+            pointer=f"{where}/inputs",
+            expected="object",
         )
         return None
     title = meta.get("title", "") if isinstance(meta, dict) else ""
@@ -75,7 +79,7 @@ def _entry(node_id: str, entry: JSON, problems: ProblemList) -> NodeEntry | None
 
 def _value(node_id: str, where: str, value: JSON, problems: ProblemList) -> object:
     if isinstance(value, dict):
-        return value["__value__"] if "__value__" in value else value
+        return value.get("__value__", value)
     if isinstance(value, list):
         if len(value) == 2:
             source, index = value
@@ -84,7 +88,7 @@ def _value(node_id: str, where: str, value: JSON, problems: ProblemList) -> obje
                 return Link(str(source), int(index))  # type: ignore[arg-type]
         problems.add(
             "bad-link",
-            "A link must be a list of a node id and an output index; wrap a constant list as {\"__value__\": […]}.",
+            'A link must be a list of a node id and an output index; wrap a constant list as {"__value__": […]}.',
             node=node_id,
             input=where.rsplit("/", 1)[1],
             pointer=where,

@@ -6,7 +6,8 @@
      "inputs": {"steps": {"node": "sampler", "input": "steps"}},
      "outputs": {"image": {"node": "decode", "output": "image"}}}
 
-A link is an object with `node` and, where the node has several outputs, `output`. `{"value": …}` holds a literal object.
+A link is an object with `node` and, where the node has several outputs, `output`. `{"value": …}` holds a literal
+object.
 """
 
 from __future__ import annotations
@@ -54,7 +55,10 @@ class _Reader:
         for name in self.document:
             if name not in _TOP:
                 self.problems.add(
-                    "unknown-field", f"A workflow has no field {shown(name)}; remove it.", pointer=pointer(name), got=name[:80]
+                    "unknown-field",
+                    f"A workflow has no field {shown(name)}; remove it.",
+                    pointer=pointer(name),
+                    got=name[:80],
                 )
         entries = {}
         for node_id, entry in nodes.items():
@@ -77,7 +81,11 @@ class _Reader:
         if isinstance(value, str):
             return value
         self.problems.add(
-            "wrong-type", f"'{name}' must be text.", pointer=pointer(name), expected="text", got=type(value).__name__
+            "wrong-type",
+            f"'{name}' must be text.",
+            pointer=pointer(name),
+            expected="text",
+            got=type(value).__name__,
         )
         return ""
 
@@ -85,7 +93,9 @@ class _Reader:
         value = self.document.get(name, {})
         if isinstance(value, dict):
             return value
-        self.problems.add("wrong-type", f"'{name}' must be an object.", pointer=pointer(name), expected="object")
+        self.problems.add(
+            "wrong-type", f"'{name}' must be an object.", pointer=pointer(name), expected="object"
+        )
         return {}
 
     def _entry(self, node_id: str, entry: JSON) -> NodeEntry | None:
@@ -100,7 +110,9 @@ class _Reader:
             )
             return None
         if not isinstance(entry, dict):
-            self.problems.add("bad-node", "A node must be an object.", node=node_id, pointer=where, expected="object")
+            self.problems.add(
+                "bad-node", "A node must be an object.", node=node_id, pointer=where, expected="object"
+            )
             return None
         for name in entry:
             if name not in _ENTRY:
@@ -114,12 +126,20 @@ class _Reader:
         kind, inputs, title = entry.get("type"), entry.get("inputs", {}), entry.get("title", "")
         if not isinstance(kind, str):
             self.problems.add(
-                "missing-type", "A node must name its type.", node=node_id, pointer=f"{where}/type", expected="text"
+                "missing-type",
+                "A node must name its type.",
+                node=node_id,
+                pointer=f"{where}/type",
+                expected="text",
             )
             return None
         if not isinstance(inputs, dict):
             self.problems.add(
-                "bad-node", "'inputs' must be an object.", node=node_id, pointer=f"{where}/inputs", expected="object"
+                "bad-node",
+                "'inputs' must be an object.",
+                node=node_id,
+                pointer=f"{where}/inputs",
+                expected="object",
             )
             return None
         read = {}
@@ -157,7 +177,9 @@ class _Reader:
         for name, value in self._section("inputs").items():
             where = pointer("inputs", name)
             if not _NAME.match(name):
-                self.problems.add("bad-name", f"The input name {name[:80]!r} is not an identifier.", pointer=where)
+                self.problems.add(
+                    "bad-name", f"The input name {name[:80]!r} is not an identifier.", pointer=where
+                )
                 continue
             targets = self._input_targets(value)
             if targets is None or not isinstance(value, dict) or not _INPUT.issuperset(value):

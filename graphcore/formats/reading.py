@@ -1,4 +1,4 @@
-"""Reads a workflow in any format, told apart by its shape: native, ComfyUI's API prompt, ComfyUI's UI graph, a picture."""
+"""Reads a workflow in any format, told apart by its shape: native, ComfyUI's API prompt or UI graph, a picture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from graphcore.workflow import Workflow
 _PICTURES: Final = (b"\x89PNG", b"RIFF", b"\xff\xd8\xff", b"GIF8")
 
 
-def read_workflow(source: bytes | str | Path | Mapping[str, object] | Workflow, registry: Registry) -> Workflow:
+def read_workflow(
+    source: bytes | str | Path | Mapping[str, object] | Workflow, registry: Registry
+) -> Workflow:
     """Read a workflow: JSON text or bytes, a parsed document, a path to a JSON file or to a picture that holds one.
 
     The registry's node definitions are needed for UI graphs only. Raises DocumentError if it is no workflow.
@@ -50,7 +52,7 @@ def read_document(document: Mapping[str, JSON], registry: Registry) -> Workflow:
     if looks_like_prompt(document):
         return read_prompt(document)
     raise DocumentError(
-        "This JSON is no workflow that is known here: a native one has \"graphcore\": 1, an API prompt has nodes with "
+        'This JSON is no workflow that is known here: a native one has "graphcore": 1, an API prompt has nodes with '
         "class_type, a UI graph has a list of nodes.",
         code="unknown-shape",
     )
@@ -84,7 +86,9 @@ def _read_ui(document: Mapping[str, JSON], registry: Registry) -> Workflow:
 def _file_bytes(path: Path) -> bytes:
     try:
         if path.stat().st_size > 4 * MAX_BYTES:
-            raise DocumentError(f"The file '{path.name}' is too large for a workflow.", code="document-too-large")
+            raise DocumentError(
+                f"The file '{path.name}' is too large for a workflow.", code="document-too-large"
+            )
         return path.read_bytes()
     except OSError as error:
         raise DocumentError(

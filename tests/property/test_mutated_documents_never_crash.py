@@ -1,4 +1,4 @@
-"""However a document is bent, reading and validating it ends in problems or in a DocumentError, never in anything else."""
+"""However a document is bent, reading and validating it ends in problems or in a DocumentError, in nothing else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,21 @@ from tests.unit.engine.arithmetic import arithmetic
 
 REGISTRY = arithmetic()
 
-WORDS = ["graphcore", "nodes", "inputs", "outputs", "type", "class_type", "node", "output", "value", "also", "n0", "_meta", "__value__"]
+WORDS = [
+    "graphcore",
+    "nodes",
+    "inputs",
+    "outputs",
+    "type",
+    "class_type",
+    "node",
+    "output",
+    "value",
+    "also",
+    "n0",
+    "_meta",
+    "__value__",
+]
 JUNK = st.recursive(
     st.one_of(
         st.none(),
@@ -100,13 +114,23 @@ def test_junk_alone(junk: Any) -> None:
         judge(junk)
         judge({"1": {"class_type": "Add", "inputs": junk}})
         judge({"graphcore": 1, "nodes": junk})
-        judge({"graphcore": 1, "nodes": {"n0": {"type": "Add", "inputs": junk}}, "outputs": junk, "inputs": junk})
+        judge(
+            {
+                "graphcore": 1,
+                "nodes": {"n0": {"type": "Add", "inputs": junk}},
+                "outputs": junk,
+                "inputs": junk,
+            }
+        )
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.text(max_size=5), JUNK, max_size=3))
 def test_values_given_to_a_run_are_judged_alike(values: dict[str, Any]) -> None:
-    document = {"graphcore": 1, "nodes": {"s": {"type": "Show", "inputs": {"value": 1}}, "t": {"type": "Words"}}}
+    document = {
+        "graphcore": 1,
+        "nodes": {"s": {"type": "Show", "inputs": {"value": 1}}, "t": {"type": "Words"}},
+    }
     workflow = read_workflow(document, REGISTRY)
     for dialect in Dialect:
         try:

@@ -111,9 +111,7 @@ def _sentence(value: ast.expr | None) -> str:
     if isinstance(value, ast.Constant) and isinstance(value.value, str):
         return value.value
     if isinstance(value, ast.JoinedStr):
-        return "".join(
-            str(part.value) if isinstance(part, ast.Constant) else "…" for part in value.values
-        )
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in value.values)
     return ""
 
 

@@ -24,8 +24,14 @@ def golden_graphs() -> dict[str, dict[str, Any]]:
     return {
         "a literal": {"n": number},
         "a chain": {"a": number, "b": {"type": "Add", "inputs": {"a": {"node": "a"}, "b": -5}}},
-        "floats": {"r": {"type": "Real", "inputs": {"value": 0.1}}, "s": {"type": "Real", "inputs": {"value": 3}}},
-        "text": {"w": {"type": "Words", "inputs": {"text": "naïve 😀\n"}}, "m": {"type": "Mode", "inputs": {"mode": "slow"}}},
+        "floats": {
+            "r": {"type": "Real", "inputs": {"value": 0.1}},
+            "s": {"type": "Real", "inputs": {"value": 3}},
+        },
+        "text": {
+            "w": {"type": "Words", "inputs": {"text": "naïve 😀\n"}},
+            "m": {"type": "Mode", "inputs": {"mode": "slow"}},
+        },
         "lists": {"a": number, "s": {"type": "Sum", "inputs": {"values": [1, {"node": "a"}, 2]}}},
         "outputs": {
             "d": {"type": "Divide", "inputs": {"a": 9}},

@@ -17,6 +17,7 @@ from graphcore import (
     Link,
     NodeEntry,
     Registry,
+    RunHandle,
     RunState,
     Workflow,
     node,
@@ -174,7 +175,7 @@ def test_run_raises_cancelled(engine: Engine, stage: Stage) -> None:
         if isinstance(event, NodeStarted):
             timer.start()
 
-    handles = []
+    handles: list[RunHandle] = []
     timer = threading.Timer(0.01, lambda: handles[0].cancel("by a timer"))
     handle = engine.start(single("Sleeper"), listener=cancel_at_once)
     handles.append(handle)
@@ -195,8 +196,7 @@ def test_closing_the_engine_cancels_its_runs(stage: Stage) -> None:
 def test_cancelling_the_awaiting_task_cancels_the_run(engine: Engine, stage: Stage) -> None:
     async def give_up() -> None:
         task = asyncio.create_task(engine.run_async(single("Sleeper")))
-        while not stage.entered.is_set():
-            await asyncio.sleep(0.005)
+        await asyncio.to_thread(stage.entered.wait, WAIT)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

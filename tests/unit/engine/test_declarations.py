@@ -48,7 +48,7 @@ def default_outside(value: Annotated[int, Range(0, 1)] = 2) -> int: ...  # type:
 def default_no_choice(value: Literal["a", "b"] = "c") -> int: ...  # type: ignore[assignment, empty-body]
 def mixed_choices(value: Literal["a", 1] = "a") -> int: ...  # type: ignore[empty-body]
 def default_type(value: int = 1.5) -> int: ...  # type: ignore[assignment, empty-body]
-def default_none(value: int = None) -> int: ...  # type: ignore[assignment, empty-body]
+def default_none(value: int = None) -> int: ...  # type: ignore[assignment, empty-body]  # noqa: RUF013
 def default_infinite(value: float = float("inf")) -> int: ...  # type: ignore[empty-body]
 def file_on_int(value: Annotated[int, FileChoice("loras")]) -> int: ...  # type: ignore[empty-body]
 def text_on_int(value: Annotated[int, Text()]) -> int: ...  # type: ignore[empty-body]
@@ -72,7 +72,7 @@ MISTAKES: dict[Callable[..., Any], str] = {
     nested_list: "list of lists",
     each_input: "Each",
     lazy_sync: "async def",
-    range_on_text: "Range but is no number",
+    range_on_text: "Range but is no INT or FLOAT",
     range_empty: "is empty",
     range_class: "names the class Range",
     default_outside: "outside its Range",
@@ -165,14 +165,31 @@ def test_the_signature_is_the_schema() -> None:
     assert spec is not None
     assert (spec.name, spec.aliases, spec.category) == ("EveryPart", ("OldName",), "test")
     assert spec.description == "All that a signature can say."
-    assert [declared.name for declared in spec.inputs] == ["picture", "numbers", "mode", "size", "key", "maybe"]
-    assert [declared.comfy_type for declared in spec.inputs] == ["PICTURE", "INT", "COMBO", "INT", "STRING", "PICTURE"]
+    assert [declared.name for declared in spec.inputs] == [
+        "picture",
+        "numbers",
+        "mode",
+        "size",
+        "key",
+        "maybe",
+    ]
+    assert [declared.comfy_type for declared in spec.inputs] == [
+        "PICTURE",
+        "INT",
+        "COMBO",
+        "INT",
+        "STRING",
+        "PICTURE",
+    ]
     assert [declared.required for declared in spec.inputs] == [True, True, False, False, False, False]
     assert spec.by_name["numbers"].gather
     assert spec.by_name["mode"].choices == ("a", "b")
     assert spec.by_name["size"].range == Range(1, 9, step=2)
     assert spec.by_name["key"].secret
-    assert [(output.name, output.type.name) for output in spec.outputs] == [("first", "PICTURE"), ("second", "INT")]
+    assert [(output.name, output.type.name) for output in spec.outputs] == [
+        ("first", "PICTURE"),
+        ("second", "INT"),
+    ]
     assert spec.context_name == "ctx"
 
 
@@ -183,7 +200,7 @@ def named() -> Annotated[int, OutputName("count")]:
 
 
 @node("Nothing")
-def nothing() -> None | Expand:
+def nothing() -> Expand | None:
     """No output, or more nodes."""
     return None
 

@@ -112,7 +112,7 @@ def test_declared_inputs_set_every_target() -> None:
     with Engine(REGISTRY) as engine:
         assert engine.run(NATIVE)["out"] == 7
         assert engine.run(NATIVE, both=10)["out"] == 20
-        assert engine.run(NATIVE, **{"three.value": 1})["out"] == 5
+        assert engine.start(NATIVE, inputs={"three.value": 1}).result(20)["out"] == 5
 
 
 def test_the_present_values_of_declared_inputs_are_told() -> None:

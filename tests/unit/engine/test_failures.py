@@ -29,6 +29,7 @@ from graphcore import (
 from graphcore.events import NodeFailed, NodeSkipped
 from tests.unit.engine.arithmetic import NODES, Picture
 
+
 class OutOfMemoryError(Exception):
     """Named as torch names its own."""
 
@@ -282,7 +283,9 @@ def test_a_failure_does_not_keep_values_alive(engine: Engine) -> None:
         return picture
 
     with Engine(Registry([made, holds_picture])) as own:
-        result = own.start(flow({"x": "n"}, a=("Made", {}), n=("HoldsPicture", {"picture": Link("a")}))).result(20)
+        result = own.start(
+            flow({"x": "n"}, a=("Made", {}), n=("HoldsPicture", {"picture": Link("a")}))
+        ).result(20)
         gc.collect()
         assert "9 pixels" in str(result.error)
         assert alive[0]() is None

@@ -61,13 +61,28 @@ def test_defaults_may_be_written_or_not() -> None:
 
 def test_one_and_one_point_nought_are_the_same_float_and_different_things_elsewhere() -> None:
     assert key_of("Real", value=2) == key_of("Real", value=2.0)
-    values: list[object] = [1, 1.0, "1", True, None, [1], {"value": {"a": 1}}, {"value": [["a", 1]]}, "", [], 0, False]
+    values: list[object] = [
+        1,
+        1.0,
+        "1",
+        True,
+        None,
+        [1],
+        {"value": {"a": 1}},
+        {"value": [["a", 1]]},
+        "",
+        [],
+        0,
+        False,
+    ]
     assert len({key_of("Anything", value=value) for value in values}) == len(values)
 
 
 def test_the_order_of_fields_means_nothing() -> None:
     assert key_of("Add", a=1, b=2) == key_of("Add", b=2, a=1)
-    assert key_of("Anything", value={"value": {"x": 1, "y": 2}}) == key_of("Anything", value={"value": {"y": 2, "x": 1}})
+    assert key_of("Anything", value={"value": {"x": 1, "y": 2}}) == key_of(
+        "Anything", value={"value": {"y": 2, "x": 1}}
+    )
     assert key_of("Anything", value=[1, 2]) != key_of("Anything", value=[2, 1])
 
 
@@ -92,7 +107,10 @@ def test_ids_titles_and_layout_mean_nothing() -> None:
 
 
 def test_a_node_can_be_keyed_by_its_id() -> None:
-    keys = keys_of({"graphcore": 1, "nodes": {n: {"type": "ById"} for n in "ab"}, "outputs": {"a": {"node": "a"}}}, REGISTRY)
+    keys = keys_of(
+        {"graphcore": 1, "nodes": {n: {"type": "ById"} for n in "ab"}, "outputs": {"a": {"node": "a"}}},
+        REGISTRY,
+    )
     assert keys["a"] != keys["b"]
 
 
@@ -132,7 +150,9 @@ def test_a_version_is_another_node() -> None:
 
 PLAIN = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=5)),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -243,7 +263,11 @@ PYTHONS = [Path(path) for path in (shutil.which("python3.12"), shutil.which("pyt
 def _other_python() -> str | None:
     root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     for candidate in [*PYTHONS, *sorted(root.glob("3.1[2-9]*/bin/python"), reverse=True)]:
-        found = subprocess.run([candidate, "-c", "import sys; print(sys.version_info[:2] != (3, 11))"], capture_output=True, check=False)
+        found = subprocess.run(
+            [candidate, "-c", "import sys; print(sys.version_info[:2] != (3, 11))"],
+            capture_output=True,
+            check=False,
+        )
         if found.returncode == 0 and found.stdout.strip() == b"True":
             return str(candidate)
     return None
@@ -265,8 +289,12 @@ def test_another_python_has_the_same_keys() -> None:
 
 
 def test_another_process_with_another_hash_seed_has_the_same_keys() -> None:
-    code = "import json\nfrom tests.unit.engine.golden_keys import golden_keys\nprint(json.dumps(golden_keys()))"
+    code = (
+        "import json\nfrom tests.unit.engine.golden_keys import golden_keys\nprint(json.dumps(golden_keys()))"
+    )
     root = str(Path(__file__).parents[3])
     environment = {**os.environ, "PYTHONHASHSEED": "12345", "PYTHONPATH": root}
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root, env=environment)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root, env=environment
+    )
     assert json.loads(ran.stdout) == golden_keys()

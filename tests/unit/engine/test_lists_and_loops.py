@@ -10,8 +10,8 @@ from graphcore import (
     Constant,
     Each,
     Engine,
-    Expand,
     ExecutionError,
+    Expand,
     Limits,
     Link,
     NodeEntry,
@@ -57,7 +57,7 @@ def framed(pixels: int) -> int | Expand:
 
 
 @node("Shows")
-def shows() -> None | Expand:
+def shows() -> Expand | None:
     """Expand into output nodes only."""
     nodes = {f"show{value}": NodeEntry(type="Show", inputs={"value": value}) for value in (1, 2)}
     return Expand(Workflow(nodes=nodes), {})
@@ -100,7 +100,11 @@ def test_lists_of_one_length_are_walked_together(engine: Engine) -> None:
 
 
 def test_an_empty_list_runs_nothing_and_gathers_to_nothing(engine: Engine) -> None:
-    nodes: Nodes = {"items": ("Items", {"count": 0}), "add": ("Add", {"a": Link("items")}), "n": ("Sum", {"values": Link("add")})}
+    nodes: Nodes = {
+        "items": ("Items", {"count": 0}),
+        "add": ("Add", {"a": Link("items")}),
+        "n": ("Sum", {"values": Link("add")}),
+    }
     assert out(engine, nodes) == 0
 
 
@@ -259,7 +263,15 @@ def test_a_choice_along_a_link_is_checked_when_it_is_there(engine: Engine, text:
 
 
 def test_a_generic_node_gives_what_it_takes(engine: Engine) -> None:
-    nodes: Nodes = {"d": ("Doodle", {}), "s": ("Same", {"value": Link("d")}), "n": ("Measure", {"picture": Link("s")})}
+    nodes: Nodes = {
+        "d": ("Doodle", {}),
+        "s": ("Same", {"value": Link("d")}),
+        "n": ("Measure", {"picture": Link("s")}),
+    }
     assert out(engine, nodes) == 1
-    wrong: Nodes = {"w": ("Words", {}), "s": ("Same", {"value": Link("w")}), "n": ("Measure", {"picture": Link("s")})}
+    wrong: Nodes = {
+        "w": ("Words", {}),
+        "s": ("Same", {"value": Link("w")}),
+        "n": ("Measure", {"picture": Link("s")}),
+    }
     assert [problem.code for problem in engine.validate(flow("n", wrong))] == ["link-type-mismatch"]

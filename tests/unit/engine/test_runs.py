@@ -77,7 +77,11 @@ def test_what_an_override_changes_is_not_taken_for_the_real_result(engine: Engin
 
 @pytest.mark.parametrize(
     ("overrides", "code"),
-    [({"nowhere": {"int": 1}}, "unknown-target"), ({"left": {"itn": 1}}, "bad-override"), ({"left": {}}, "bad-override")],
+    [
+        ({"nowhere": {"int": 1}}, "unknown-target"),
+        ({"left": {"itn": 1}}, "bad-override"),
+        ({"left": {}}, "bad-override"),
+    ],
 )
 def test_an_override_that_cannot_be_fails_the_run(
     engine: Engine, overrides: dict[str, dict[str, object]], code: str
@@ -137,7 +141,9 @@ def test_outputs_are_dropped_when_their_last_reader_is_done() -> None:
 
 
 def test_branches_are_finished_one_by_one() -> None:
-    nodes: dict[str, tuple[str, dict[str, object]]] = {"n": ("Sum", {"values": [Link(f"c{i}") for i in range(3)]})}
+    nodes: dict[str, tuple[str, dict[str, object]]] = {
+        "n": ("Sum", {"values": [Link(f"c{i}") for i in range(3)]})
+    }
     for branch in range(3):
         nodes[f"a{branch}"] = ("Number", {"value": branch})
         nodes[f"b{branch}"] = ("Add", {"a": Link(f"a{branch}"), "b": 1})

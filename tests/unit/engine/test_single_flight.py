@@ -10,7 +10,7 @@ import pytest
 
 from graphcore import Engine, Link, Registry, RunState, node
 from tests.unit.engine.arithmetic import NODES
-from tests.unit.engine.flows import flow
+from tests.unit.engine.flows import Nodes, flow
 
 WAIT = 20
 
@@ -80,7 +80,7 @@ def test_if_the_first_fails_the_second_tries_itself(work: Work, kind: str) -> No
 def test_equal_nodes_of_one_run_share_a_computation(work: Work) -> None:
     work.leave.set()
     with engine_of(work) as engine:
-        nodes = {
+        nodes: Nodes = {
             "a": ("Pooled", {"value": 1}),
             "b": ("Pooled", {"value": 1}),
             "n": ("Sum", {"values": [Link("a"), Link("b")]}),

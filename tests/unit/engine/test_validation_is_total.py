@@ -1,4 +1,4 @@
-"""Validation finds every problem in one pass, with its code, node, pointer, expected, got and the nearest known name."""
+"""Validation finds every problem in one pass: its code, node, pointer, expected, got and the nearest known name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def even(value: int) -> int:
     return value
 
 
-@node("Touchy", check=lambda value: 1 / value)  # type: ignore[arg-type, return-value]
+@node("Touchy", check=lambda value: 1 / value)
 def touchy(value: int) -> int:
     """A node whose check fails."""
     return value
@@ -73,7 +73,11 @@ def test_an_unknown_type_is_told_with_the_nearest_one() -> None:
 
 def test_an_unknown_input_is_told_with_the_nearest_one() -> None:
     problem = one({"s": {"type": "Show", "inputs": {"value": 1, "valeu": 2}}})
-    assert (problem.code, problem.input, problem.pointer) == ("unknown-input", "valeu", "/nodes/s/inputs/valeu")
+    assert (problem.code, problem.input, problem.pointer) == (
+        "unknown-input",
+        "valeu",
+        "/nodes/s/inputs/valeu",
+    )
     assert (problem.expected, problem.nearest) == ("value", "value")
 
 
@@ -138,7 +142,9 @@ def test_ranges_choices_and_sockets_are_checked() -> None:
     ],
 )
 def test_links_must_lead_somewhere(link: object, code: str) -> None:
-    problem = one({"s": show(link), "number": {"type": "Number"}, "divide": {"type": "Divide", "inputs": {"a": 1}}})
+    problem = one(
+        {"s": show(link), "number": {"type": "Number"}, "divide": {"type": "Divide", "inputs": {"a": 1}}}
+    )
     assert (problem.code, problem.node, problem.pointer) == (code, "s", "/nodes/s/inputs/value")
 
 
@@ -154,7 +160,9 @@ def test_every_cycle_is_listed() -> None:
     def add(source: str) -> dict[str, Any]:
         return {"type": "Add", "inputs": {"a": {"node": source}}}
 
-    found = problems({"a": add("b"), "b": add("c"), "c": add("a"), "x": add("y"), "y": add("x"), "s": show(1)})
+    found = problems(
+        {"a": add("b"), "b": add("c"), "c": add("a"), "x": add("y"), "y": add("x"), "s": show(1)}
+    )
     assert [problem.code for problem in found] == ["cycle", "cycle"]
     assert found[0].got == "a → c → b → a"
     assert found[1].got == "x → y → x"
