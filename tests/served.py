@@ -130,7 +130,9 @@ class Served:
             connection.close()
 
     def get(self, path: str, **headers: str) -> Answer:
-        return self.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        return self.request(
+            "GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()}
+        )
 
     def post(self, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Answer:
         return self.request("POST", path, body, headers)

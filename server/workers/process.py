@@ -164,9 +164,13 @@ def _done(held: Mapping[str, Any]) -> Done:
     )
 
 
+def _is_secret(name: str) -> bool:
+    return name.startswith("GRAPHCORE_") and ("TOKEN" in name or "SECRET" in name)
+
+
 def child_environment() -> dict[str, str]:
     """This process's environment with graphcore's folder on the path, and without our secrets."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GRAPHCORE_TOKEN")}
+    kept = {name: value for name, value in os.environ.items() if not _is_secret(name)}
     places = [
         str(Path(graphcore.__file__).resolve().parent.parent),
         *kept.get("PYTHONPATH", "").split(os.pathsep),

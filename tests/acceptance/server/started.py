@@ -23,7 +23,17 @@ class Started:
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
-        arguments = ["serve", "--port", "0", "--data-dir", str(folder), "--pack", "none", "--node-module", PACK]
+        arguments = [
+            "serve",
+            "--port",
+            "0",
+            "--data-dir",
+            str(folder),
+            "--pack",
+            "none",
+            "--node-module",
+            PACK,
+        ]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
         self.log = folder.parent / f"{folder.name}.log"
         with self.log.open("ab") as log:
@@ -62,7 +72,9 @@ class Started:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout)
 
-    def request(self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Answer:
+    def request(
+        self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         """One request. Raises OSError or HTTPException if the server is gone."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:

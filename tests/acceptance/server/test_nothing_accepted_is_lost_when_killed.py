@@ -45,7 +45,7 @@ def check_store(folder: Path) -> None:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         finished = connection.execute("SELECT COUNT(*) FROM runs WHERE finished IS NOT NULL").fetchone()[0]
         ends = connection.execute(
-            "SELECT COUNT(*) FROM run_events WHERE body LIKE '%\"event\":\"run-finished\"%'"
+            'SELECT COUNT(*) FROM run_events WHERE body LIKE \'%"event":"run-finished"%\''
         ).fetchone()[0]
         assert ends == finished
 

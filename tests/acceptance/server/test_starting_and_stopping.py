@@ -39,7 +39,9 @@ def test_sigterm_lets_a_short_run_end_and_returns_a_long_one_to_the_queue(tmp_pa
     with closing(sqlite3.connect(folder / "graphcore.sqlite3")) as connection:
         states = dict(connection.execute("SELECT id, state FROM runs").fetchall())
         assert states == {long: "queued", waiting: "queued"}
-        assert connection.execute("SELECT losses, interruptions FROM runs WHERE id = ?", (long,)).fetchone() == (0, 0)
+        assert connection.execute(
+            "SELECT losses, interruptions FROM runs WHERE id = ?", (long,)
+        ).fetchone() == (0, 0)
     with Started(folder) as server:
         server.until(long, "running")
         server.request("DELETE", f"/api/v1/runs/{long}")
@@ -59,7 +61,9 @@ def test_sigterm_waits_for_what_ends_within_the_grace_time(tmp_path: Path) -> No
 def test_two_servers_do_not_share_a_data_folder(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     with Started(folder):
-        assert re.search(r"is in use by process \d+.*choose another --data-dir", refusal("--data-dir", str(folder)))
+        assert re.search(
+            r"is in use by process \d+.*choose another --data-dir", refusal("--data-dir", str(folder))
+        )
 
 
 def test_a_damaged_database_is_named_and_left_as_it_is(tmp_path: Path) -> None:
@@ -96,14 +100,18 @@ def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_b6_other_machines_are_served_with_tls_or_an_explicit_flag_and_with_a_token(tmp_path: Path) -> None:
     folder = tmp_path / "data"
 
-    assert "--tls-cert and --tls-key, or --insecure" in refusal("--host", "0.0.0.0", "--data-dir", str(folder))
+    assert "--tls-cert and --tls-key, or --insecure" in refusal(
+        "--host", "0.0.0.0", "--data-dir", str(folder)
+    )
     with Started(folder, "--host", "0.0.0.0", "--insecure") as server:
         assert server.process.stdout is not None
         shown = server.process.stdout.readline()
         token = shown.rsplit(" ", 1)[1].strip()
         assert len(token) >= 32
         assert server.request("GET", "/api/v1/runs").status == 401
-        assert server.request("GET", "/api/v1/runs", headers={"Authorization": f"Bearer {token}"}).status == 200
+        assert (
+            server.request("GET", "/api/v1/runs", headers={"Authorization": f"Bearer {token}"}).status == 200
+        )
         assert (folder / "token").stat().st_mode & 0o077 == 0
         server.terminate()
         assert server.process.stdout.read() == ""

@@ -34,7 +34,9 @@ def test_a_run_whose_worker_dies_once_is_run_again(served: Served, tmp_path: Pat
     assert kinds.count("run-finished") == 1
 
 
-def test_a_run_that_kills_its_worker_is_given_up_after_three_attempts_and_others_go_on(served: Served) -> None:
+def test_a_run_that_kills_its_worker_is_given_up_after_three_attempts_and_others_go_on(
+    served: Served,
+) -> None:
     fatal = served.submit(native(die=entry("Die")))
     others = [served.submit(sum_of(value, 1)) for value in range(3)]
 

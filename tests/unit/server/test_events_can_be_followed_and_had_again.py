@@ -103,7 +103,9 @@ def test_g1_a_reader_that_falls_behind_is_cut_off_rather_than_grown() -> None:
 
         assert subscription.behind
         assert len(held) < 1000
-        assert [message.number for message in held if isinstance(message, StoredEvent)] == list(range(len(held)))
+        assert [message.number for message in held if isinstance(message, StoredEvent)] == list(
+            range(len(held))
+        )
 
     asyncio.run(scenario())
 

@@ -129,7 +129,9 @@ def test_the_same_key_makes_one_run(served: Served) -> None:
 
 
 def test_pictures_are_fetched_by_id_and_made_small_on_request(served: Served) -> None:
-    run = served.submit(native(make=entry("MakePicture", level=9), keep=entry("KeepPicture", images=link("make"))))
+    run = served.submit(
+        native(make=entry("MakePicture", level=9), keep=entry("KeepPicture", images=link("make")))
+    )
     outputs = served.finished(run)["outputs"]
 
     assert [output["node"] for output in outputs] == ["keep"]
