@@ -105,6 +105,8 @@ class _System:
 def _device(name: str, place: int, report: Mapping[str, Any]) -> dict[str, Any]:
     memory = psutil.virtual_memory()
     gpu = report.get("gpu") or {"free": memory.available, "total": memory.total, "allocated": 0}
+    if name in ("", "auto"):
+        name = "cuda" if report.get("gpu") else "cpu"
     return {
         "name": name,
         "type": name.partition(":")[0],
