@@ -12,14 +12,27 @@ from tools.embedded.recipe import SMOKE
 from tools.embedded.train import main
 from tools.embedded.workshop import Workshop
 
-STAGES = ("vae", "text", "diffusion", "refining", "decoder")
+STAGES = ("vae", "text", "diffusion", "rereading", "refining", "decoder", "safety")
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("embedded")
     torch.set_num_threads(1)
-    assert main(["--smoke", "--state", str(folder), "--output", str(folder / "tiny.safetensors")]) == 0
+    assert (
+        main(
+            [
+                "--smoke",
+                "--state",
+                str(folder),
+                "--output",
+                str(folder / "tiny.safetensors"),
+                "--safety-output",
+                str(folder / "safety.safetensors"),
+            ]
+        )
+        == 0
+    )
     return folder
 
 
@@ -41,8 +54,10 @@ def test_a_stopped_stage_continues_bit_for_bit(trained: Path, tmp_path: Path, st
         "vae": shop.train_vae,
         "text": shop.train_text,
         "diffusion": shop.train_diffusion,
+        "rereading": shop.reread,
         "refining": shop.refine_diffusion,
         "decoder": shop.train_decoder,
+        "safety": shop.train_safety,
     }[stage]
     run(resume=False, stop=2)
     run(resume=True)

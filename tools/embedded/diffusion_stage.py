@@ -20,7 +20,6 @@ from tools.embedded.probes import Probe, swapped_word_rise
 from tools.embedded.text_stage import Answers, SceneReader
 from tools.embedded.world import Scene, scene_of
 
-_HIGH_NOISE_SHARE = 0.4
 _HIGH_NOISE_FIRST = 800
 _DROPPED_CAPTIONS = 0.1
 _LAYOUT_WEIGHT = 0.3
@@ -34,6 +33,14 @@ class Lesson:
     until: int
     batch: int
     shares: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emphasis:
+    """How much training dwells on strong noise: share of timesteps drawn from 800 on, and cap of their weight."""
+
+    high_noise_share: float = 0.4
+    cap: float = 60.0
 
 
 class Pair(nn.Module):
@@ -62,6 +69,7 @@ class DiffusionStage:
         seed: int,
         avoid: frozenset[str] = frozenset(),
         probes: Sequence[Probe] = (),
+        emphasis: Emphasis = Emphasis(),
         peak_rate: float = 8e-4,
         weight_decay: float = 0.01,
     ) -> None:
@@ -70,7 +78,8 @@ class DiffusionStage:
         self.scale, self.seed, self.avoid = scale, seed, avoid
         self.peak_rate, self.weight_decay = peak_rate, weight_decay
         self.alphas = cumulative_alphas()
-        self.weights = timestep_weights(self.alphas)
+        self.emphasis = emphasis
+        self.weights = timestep_weights(self.alphas, cap=emphasis.cap)
 
     def loss(self, step: int) -> Tensor:
         lesson = next((one for one in self.lessons if step < one.until), self.lessons[-1])
@@ -138,7 +147,7 @@ class DiffusionStage:
         return text
 
     def _times(self, count: int, generator: torch.Generator) -> Tensor:
-        high = torch.rand(count, generator=generator) < _HIGH_NOISE_SHARE
+        high = torch.rand(count, generator=generator) < self.emphasis.high_noise_share
         late = torch.randint(_HIGH_NOISE_FIRST, 1000, (count,), generator=generator)
         return torch.where(high, late, torch.randint(0, 1000, (count,), generator=generator))
 

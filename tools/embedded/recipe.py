@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tools.embedded.diffusion_stage import Lesson
+from tools.embedded.diffusion_stage import Emphasis, Lesson
 from tools.embedded.models import TINY, Sizes
 
 
@@ -17,7 +17,7 @@ class Recipe:
     vae_steps: int = 1500
     vae_rate: float = 6e-4
     growth: tuple[tuple[float, int, int], ...] = ((0.48, 32, 32), (0.26, 64, 16), (0.26, 128, 4))
-    decoder_steps: int = 1600
+    decoder_steps: int = 900
     decoder_rate: float = 4e-4
     decoder_batch: int = 4
     pictures: tuple[tuple[str, int], ...] = (("one", 4096), ("light", 4096), ("two", 8192))
@@ -25,15 +25,20 @@ class Recipe:
     text_steps: int = 1600
     text_rate: float = 1e-3
     text_batch: int = 64
-    diffusion_steps: int = 2000
+    rereading_rate: float = 6e-4
+    diffusion_steps: int = 1600
     diffusion_rate: float = 8e-4
     lessons: tuple[Lesson, ...] = (
         Lesson(until=500, batch=24, shares={"one": 0.6, "light": 0.4}),
-        Lesson(until=2000, batch=32, shares={"one": 0.2, "light": 0.3, "two": 0.5}),
+        Lesson(until=1600, batch=32, shares={"one": 0.2, "light": 0.3, "two": 0.5}),
     )
-    refining_steps: int = 2000
-    refining_rate: float = 5e-4
-    refining: Lesson = Lesson(until=10**9, batch=40, shares={"one": 0.1, "light": 0.2, "two": 0.7})
+    safety_steps: int = 1000
+    safety_batch: int = 32
+    calibration: int = 24
+    refining_steps: int = 1700
+    refining_rate: float = 6e-4
+    refining_emphasis: Emphasis = Emphasis(high_noise_share=0.3, cap=25.0)
+    refining: Lesson = Lesson(until=10**9, batch=32, shares={"one": 0.2, "light": 0.3, "two": 0.5})
 
 
 SMOKE = Recipe(
@@ -42,6 +47,9 @@ SMOKE = Recipe(
     growth=((0.5, 16, 4), (0.5, 64, 2)),
     decoder_steps=4,
     decoder_batch=2,
+    safety_steps=2,
+    safety_batch=2,
+    calibration=1,
     pictures=(("one", 8), ("light", 8), ("two", 8)),
     probes=8,
     text_steps=4,

@@ -21,7 +21,7 @@ _BACKGROUNDS = ("", *BACKGROUNDS)
 _SKIES = ("", *SKIES)
 _GROUNDS = ("", *GROUNDS)
 _CELLS = 9
-_MIX = {"one": 0.35, "light": 0.25, "two": 0.4}
+_MIX = {"one": 0.2, "light": 0.3, "two": 0.5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +65,18 @@ class SceneReader(nn.Module):
         parts = self.facts(pooled).float().split(self.sizes, dim=1)
         wanted = answers.facts.to(device)
         facts = [functional.cross_entropy(part, wanted[:, k]) for k, part in enumerate(parts)]
-        return loss * 4 + torch.stack(facts).mean()
+        return loss * 4 + torch.stack(facts).sum()
 
     def right(self, pooled: Tensor, answers: Answers) -> Tensor:
         """Which captions are wholly understood as to things: (batch,) booleans."""
         kinds = self.kinds(pooled).view(-1, _CELLS, len(_KINDS)).argmax(2) == answers.kinds
         colours = self.colours(pooled).view(-1, _CELLS, len(_COLOURS)).argmax(2) == answers.colours
         right: Tensor = kinds.all(1) & colours.all(1)
+        return right
+
+    def light_right(self, pooled: Tensor, answers: Answers) -> Tensor:
+        """Of which captions the side of sun or moon is understood: (batch,) booleans."""
+        right: Tensor = self.facts(pooled).split(self.sizes, dim=1)[3].argmax(1) == answers.facts[:, 3]
         return right
 
 
@@ -112,10 +117,18 @@ class TextStage:
         """Share of unseen captions of which kind, colour and place of all things are read rightly."""
         rng = random.Random("text: unseen")
         scenes = self._scenes(rng, 200)
+        answers = Answers.of(scenes)
         with torch.no_grad():
-            right = self.model.reader.right(self._pooled(scenes, rng), Answers.of(scenes)).float()
+            pooled = self._pooled(scenes, rng)
+            right = self.model.reader.right(pooled, answers).float()
+            light = self.model.reader.light_right(pooled, answers).float()
         two = torch.tensor([len(s.things) == 2 for s in scenes])
-        return {"understood": float(right.mean()), "understood_two": float(right[two].mean())}
+        lit = answers.facts[:, 3] > 0
+        return {
+            "understood": float(right.mean()),
+            "understood_two": float(right[two].mean()),
+            "understood_light": float(light[lit].mean()),
+        }
 
     def _scenes(self, rng: random.Random, count: int) -> list[Scene]:
         scenes: list[Scene] = []

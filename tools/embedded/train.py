@@ -12,9 +12,22 @@ import torch
 from tools.embedded.recipe import SMOKE, Recipe
 from tools.embedded.workshop import Workshop
 
+SAFETY = Path("nodes/embedded/safety/scenes-safety.safetensors")
 SHIPPED = Path("nodes/embedded/checkpoints/scenes-v1.safetensors")
 TITLE = "graphcore scenes v1"
-STAGES = ("all", "vae", "latents", "text", "diffusion", "refining", "decoder", "export")
+STAGES = (
+    "all",
+    "vae",
+    "latents",
+    "text",
+    "diffusion",
+    "rereading",
+    "refining",
+    "decoder",
+    "export",
+    "safety",
+    "export-safety",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,8 +54,10 @@ def run_stage(shop: Workshop, stage: str, options: argparse.Namespace) -> None:
         "vae": shop.train_vae,
         "text": shop.train_text,
         "diffusion": shop.train_diffusion,
+        "rereading": shop.reread,
         "refining": shop.refine_diffusion,
         "decoder": shop.train_decoder,
+        "safety": shop.train_safety,
     }
     if stage in trained:
         saved = (shop.folder / stage / "state.pt").exists()
@@ -55,6 +70,9 @@ def run_stage(shop: Workshop, stage: str, options: argparse.Namespace) -> None:
         )
         for phase in phases:
             shop.encode(phase, part=options.part, parts=options.parts)
+    elif stage == "export-safety":
+        size = shop.export_safety(options.safety_output, options.output, date=options.date)
+        print(f"{options.safety_output}: {size / 1e6:.1f} MB")
     else:
         size = shop.export(options.output, title=TITLE, date=options.date)
         print(f"{options.output}: {size / 1e6:.1f} MB")
@@ -75,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--part", type=int, default=0, help="stage latents: which share of the phase")
     parser.add_argument("--parts", type=int, default=1, help="stage latents: number of shares")
     parser.add_argument("--output", type=Path, default=SHIPPED, help="stage export: the file to write")
+    parser.add_argument(
+        "--safety-output", type=Path, default=SAFETY, help="stage export-safety: the file to write"
+    )
     parser.add_argument(
         "--date",
         default=datetime.datetime.now(datetime.UTC).date().isoformat(),

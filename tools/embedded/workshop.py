@@ -9,14 +9,23 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
+from transformers import CLIPTextModel
 
-from tools.embedded.diffusion_stage import DiffusionStage, Lesson, Pair
-from tools.embedded.export import Parts, export
+from tools.embedded.diffusion_stage import DiffusionStage, Emphasis, Lesson, Pair
+from tools.embedded.export import Parts, export, load
 from tools.embedded.held_out import load_held_out
 from tools.embedded.latents import PROBE_FIRST, LatentSet, encode_set, read_sets, spread
 from tools.embedded.models import new_text_encoder, new_unet, new_vae
 from tools.embedded.probes import build_probes
 from tools.embedded.recipe import Recipe
+from tools.embedded.safety_stage import (
+    SafetyStage,
+    calibrate,
+    calibration_prompts,
+    export_checker,
+    new_checker,
+)
+from tools.embedded.sampling import sample
 from tools.embedded.text_stage import TextPair, TextStage
 from tools.embedded.tokenizer import vocabulary
 from tools.embedded.training import Plan, Trainer
@@ -70,26 +79,36 @@ class Workshop:
 
     def train_text(self, *, resume: bool, stop: int | None = None) -> None:
         """Stage "text": the text encoder from nothing, on captions alone."""
+        torch.manual_seed(self.recipe.seed)
+        self._train_text("text", TextPair(self._new_text_encoder()), self.recipe.text_rate, resume, stop)
+
+    def reread(self, *, resume: bool, stop: int | None = None) -> None:
+        """Stage "rereading": the text encoder of "diffusion" learns captions again, before "refining"."""
+        pair = TextPair(self._new_text_encoder())
+        state = _averaged(self.folder / "diffusion")
+        pair.load_state_dict({name: state[name] for name in pair.state_dict()})
+        self._train_text("rereading", pair, self.recipe.rereading_rate, resume, stop)
+
+    def _train_text(self, name: str, pair: TextPair, rate: float, resume: bool, stop: int | None) -> None:
         recipe = self.recipe
-        torch.manual_seed(recipe.seed)
-        text_encoder = new_text_encoder(recipe.sizes, vocabulary=len(vocabulary().tokens))
         stage = TextStage(
-            TextPair(text_encoder),
+            pair,
             vocabulary().tokenizer(),
-            seed=recipe.seed,
+            seed=recipe.seed + (name == "rereading"),
             held_out=load_held_out(),
             batch=recipe.text_batch,
-            peak_rate=recipe.text_rate,
+            peak_rate=rate,
         )
+        stage.name = name
         plan = Plan(
             steps=recipe.text_steps,
             stop=stop,
             warm_up=40,
-            flat=0.6,
+            flat=0.4,
             averaging=0.995,
             measure_every=self.measure_every,
         )
-        self._run(Trainer(stage, plan, self.folder / "text"), resume)
+        self._run(Trainer(stage, plan, self.folder / name), resume)
 
     def train_diffusion(self, *, resume: bool, stop: int | None = None) -> None:
         """Stage "diffusion": the UNet from nothing with the text encoder, one lesson after another."""
@@ -102,12 +121,16 @@ class Workshop:
         self._run(Trainer(stage, plan, self.folder / "diffusion"), resume)
 
     def refine_diffusion(self, *, resume: bool, stop: int | None = None) -> None:
-        """Stage "refining": goes on from the averaged weights of "diffusion" with a fresh optimiser."""
+        """Stage "refining": goes on from "diffusion" and "rereading" with a fresh optimiser."""
         recipe = self.recipe
         pair = self._new_pair()
-        pair.load_state_dict(_averaged(self.folder / "diffusion"))
+        pair.load_state_dict(_averaged(self.folder / "diffusion") | _averaged(self.folder / "rereading"))
         stage = self._diffusion_stage(
-            pair, (recipe.refining,), seed=recipe.seed + 1, rate=recipe.refining_rate
+            pair,
+            (recipe.refining,),
+            seed=recipe.seed + 1,
+            rate=recipe.refining_rate,
+            emphasis=recipe.refining_emphasis,
         )
         stage.name = "refining"
         plan = Plan(steps=recipe.refining_steps, stop=stop, flat=0.3, measure_every=self.measure_every)
@@ -127,6 +150,24 @@ class Workshop:
         )
         plan = Plan(steps=recipe.decoder_steps, stop=stop, flat=0.3, measure_every=self.measure_every)
         self._run(Trainer(stage, plan, self.folder / "decoder"), resume)
+
+    def train_safety(self, *, resume: bool, stop: int | None = None) -> None:
+        """Stage "safety": the checker of the forbidden thing, on drawings alone."""
+        torch.manual_seed(self.recipe.seed)
+        stage = SafetyStage(new_checker(), seed=self.recipe.seed, batch=self.recipe.safety_batch)
+        plan = Plan(steps=self.recipe.safety_steps, stop=stop, measure_every=self.measure_every)
+        self._run(Trainer(stage, plan, self.folder / "safety"), resume)
+
+    def export_safety(self, path: Path, checkpoint: Path, *, date: str) -> int:
+        """Write the checker, its threshold set on pictures that `checkpoint` makes; returns its size in bytes."""
+        checker = new_checker()
+        checker.load_state_dict(_averaged(self.folder / "safety"))
+        bad, good = calibration_prompts(self.recipe.calibration)
+        parts = load(checkpoint)
+        pictures = [sample(parts, prompts, range(len(prompts))) for prompts in (bad, good)]
+        threshold = calibrate(checker.eval(), *pictures)
+        training = {**self.record(), "threshold": threshold, "calibrated_on": [len(bad), len(good)]}
+        return export_checker(checker, path, date=date, training=training)
 
     def trained_vae(self, *, decoder: bool = True) -> AutoencoderKL:
         """The autoencoder so far, averaged weights; with `decoder`, its sharpened decoder if there is one."""
@@ -169,13 +210,22 @@ class Workshop:
             trainer.resume()
         trainer.run()
 
+    def _new_text_encoder(self) -> CLIPTextModel:
+        return new_text_encoder(self.recipe.sizes, vocabulary=len(vocabulary().tokens))
+
     def _new_pair(self) -> Pair:
         torch.manual_seed(self.recipe.seed)
-        text_encoder = new_text_encoder(self.recipe.sizes, vocabulary=len(vocabulary().tokens))
+        text_encoder = self._new_text_encoder()
         return Pair(new_unet(self.recipe.sizes), text_encoder).to(self.device)
 
     def _diffusion_stage(
-        self, pair: Pair, lessons: tuple[Lesson, ...], *, seed: int, rate: float
+        self,
+        pair: Pair,
+        lessons: tuple[Lesson, ...],
+        *,
+        seed: int,
+        rate: float,
+        emphasis: Emphasis | None = None,
     ) -> DiffusionStage:
         folder = self.folder / "latents"
         probes = build_probes(self._probe_set("one"), self._probe_set("two"))
@@ -188,6 +238,7 @@ class Workshop:
             seed=seed,
             avoid=load_held_out().texts,
             probes=probes,
+            emphasis=emphasis or Emphasis(),
             peak_rate=rate,
         )
 
