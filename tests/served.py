@@ -23,6 +23,8 @@ from server.services import Services
 from server.settings import ServerSettings
 
 PACK = "tests.packs.trivial"
+OWNER_TOKEN = "owner-token-of-the-tests"
+GUEST_TOKEN = "guest-token-of-the-tests"
 
 
 @dataclass(frozen=True)

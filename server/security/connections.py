@@ -46,7 +46,8 @@ class _Handler(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        super().handle_error(request, status, exc, message)
+        if status >= 500:
+            super().handle_error(request, status, exc, message)
         error = {"code": "bad-request" if status < 500 else "internal", "message": _sentence(status)}
         response = web.Response(
             status=status, text=json.dumps({"error": error}), content_type="application/json"

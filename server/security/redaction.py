@@ -34,7 +34,8 @@ class Redaction:
         }
         longest_first = sorted(self._known, key=len, reverse=True)
         self._folders = re.compile("|".join(re.escape(path) for path in longest_first))
-        self._paths = re.compile(rf"(?:(?<![\w<>/:.])|(?<=\\[nrt]))/(?:{_ROOTS})(?:/[\w.@+-]+)+/?|\b[A-Za-z]:\\[^\s'\"]+")
+        unix = rf"(?:(?<![\w<>/:.])|(?<=\\[nrt]))/(?:{_ROOTS})(?:/[\w.@+-]+)+/?"
+        self._paths = re.compile(rf"{unix}|\b[A-Za-z]:\\[^\s'\"]+")
 
     def text(self, text: str) -> str:
         """A text without the folders of this machine."""

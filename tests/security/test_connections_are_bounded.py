@@ -9,14 +9,11 @@ from collections.abc import Iterator
 import pytest
 
 from server import running
-from tests.security.server_fixtures import served  # noqa: F401
 from tests.served import Served, settings_in
 
 
 @pytest.fixture
-def impatient(
-    tmp_path: object, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Served]:
+def impatient(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server that waits half a second for a request, and takes eight connections."""
     monkeypatch.setattr(running, "_HEADER_S", 0.5)
     with Served(settings_in(tmp_path_factory.mktemp("impatient"), max_connections=8)) as server:

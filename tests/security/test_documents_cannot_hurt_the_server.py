@@ -9,7 +9,6 @@ import pytest
 
 from server.errors import RequestError
 from server.webhooks import parse_targets
-from tests.security.server_fixtures import served  # noqa: F401
 from tests.served import Served, entry, link, native, settings_in, sum_of
 
 JSON = {"Content-Type": "application/json"}

@@ -15,7 +15,6 @@ from PIL import Image
 from graphcore.files import Files
 from server.api.files import disposition, media_type_of, open_file
 from server.uploads import write_once
-from tests.security.server_fixtures import served  # noqa: F401
 from tests.served import Served, entry, link, native
 
 CLIMBING = [

@@ -12,7 +12,6 @@ from server.api.operations import PREFIX
 from server.api.routes import native_operations
 from server.security.hosts import HostList, is_loopback, parse_host
 from server.security.origin import same_origin
-from tests.security.server_fixtures import served  # noqa: F401
 from tests.served import Served, sum_of
 
 BODY = json.dumps({"workflow": sum_of()}).encode()

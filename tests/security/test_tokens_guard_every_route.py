@@ -9,8 +9,7 @@ import pytest
 
 from server.app import make_app
 from server.security.tokens import COOKIE, Tokens
-from tests.security.server_fixtures import GUEST_TOKEN, OWNER_TOKEN, guarded  # noqa: F401
-from tests.served import Served, entry, link, native, sum_of
+from tests.served import GUEST_TOKEN, OWNER_TOKEN, Served, entry, link, native, sum_of
 
 OPEN = {("GET", "/api/v1/health"), ("POST", "/api/v1/session")}
 AS_GUEST = {"Authorization": f"Bearer {GUEST_TOKEN}"}

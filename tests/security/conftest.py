@@ -6,10 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.served import Served, settings_in
-
-OWNER_TOKEN = "owner-token-of-the-tests"
-GUEST_TOKEN = "guest-token-of-the-tests"
+from tests.served import GUEST_TOKEN, OWNER_TOKEN, Served, settings_in
 
 
 @pytest.fixture(scope="module")
