@@ -14,6 +14,7 @@ from graphcore.node import spec_of
 from graphcore.settings import Settings
 from graphcore.spec import NodeSpec
 
+Inspector = Callable[[str, Path], Mapping[str, str]]
 ENTRY_POINT_GROUP: Final = "graphcore.nodes"
 
 
@@ -25,6 +26,7 @@ class Registry:
         self._aliases: dict[str, str] = {}
         self.folders: dict[str, tuple[Path, ...]] = {}
         self.codec_sources: list[CodecSource] = []
+        self._inspectors: list[Inspector] = []
         self._environments: list[Callable[[Settings], Mapping[str, str]]] = []
         for function in nodes:
             self.add(function)
@@ -53,7 +55,9 @@ class Registry:
                 registry._add_pack(entry.load())
             except Exception as error:
                 if on_broken is None:
-                    raise DeclarationError(f"The node pack '{entry.name}' cannot be loaded: {error}.") from error
+                    raise DeclarationError(
+                        f"The node pack '{entry.name}' cannot be loaded: {error}."
+                    ) from error
                 on_broken(entry.name, error)
         return registry
 
@@ -101,6 +105,17 @@ class Registry:
     def add_environment(self, describe: Callable[[Settings], Mapping[str, str]]) -> None:
         """Add what can change a pack's results between machines (versions, device kind, dtype), as names and texts."""
         self._environments.append(describe)
+
+    def add_inspector(self, inspect: Inspector) -> None:
+        """Add a function that says what a model file of a kind is."""
+        self._inspectors.append(inspect)
+
+    def inspect(self, kind: str, path: Path) -> dict[str, str]:
+        """What the installed packs can tell of a model file."""
+        found: dict[str, str] = {}
+        for inspect in self._inspectors:
+            found.update(inspect(kind, path))
+        return found
 
     def environment(self, settings: Settings) -> dict[str, str]:
         """What can change results between machines and processes; it separates entries of the persistent store."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -41,11 +41,18 @@ def register(registry: Registry) -> None:
         registry.add_module(module)
     registry.add_codecs(_codecs)
     registry.add_environment(environment.describe)
+    registry.add_inspector(_inspect)
     embedded = Path(__file__).parent / "embedded"
     if embedded.is_dir():
         for folder in sorted(path for path in embedded.iterdir() if path.is_dir()):
             if not folder.name.startswith(("_", ".")):
                 registry.add_folder(folder.name, folder)
+
+
+def _inspect(kind: str, path: Path) -> Mapping[str, str]:
+    from nodes.diffusion.inspection import inspect_file
+
+    return inspect_file(kind, path)
 
 
 def _codecs() -> Iterable[Codec]:

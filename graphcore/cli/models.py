@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
+from graphcore.cli.data_folder import data_folder
 from graphcore.cli.failures import telling_errors
 from graphcore.cli.options import files_of, folder_options, folder_settings, installed_nodes, json_option
 from graphcore.files import Files
@@ -40,6 +41,7 @@ class ModelFile:
 @click.argument("kind", required=False)
 @folder_options
 @click.option("--digest", "digests", is_flag=True, help="Print each file's SHA-256 too; reads the files.")
+@click.option("--details", is_flag=True, help="Say what each file is: family, parts, precision, metadata.")
 @json_option
 @telling_errors
 def models(
@@ -49,11 +51,15 @@ def models(
     extra_model_paths: tuple[Path, ...],
     input_dir: Path,
     digests: bool,
+    details: bool,
     as_json: bool,
 ) -> None:
     """List the model files that nodes can name, of all kinds or of KIND (checkpoints, loras, vae …)."""
     registry = installed_nodes()
-    files = files_of(folder_settings(models_dirs, extra_model_paths, input_dir), registry)
+    files = files_of(
+        replace(folder_settings(models_dirs, extra_model_paths, input_dir), data_dir=data_folder(None)),
+        registry,
+    )
     if kind is not None and kind not in files.folders:
         raise click.UsageError(f"There is no kind '{kind}'; known: {', '.join(sorted(files.folders))}.")
     found = [
@@ -61,12 +67,18 @@ def models(
         for name in ([kind] if kind else sorted(files.folders))
         for model in _of_kind(name, files, registry)
     ]
+    told = {model.path: registry.inspect(model.kind, model.path) for model in found} if details else {}
     sums = {model.path: files.digest(model.path) for model in found} if digests else {}
     if as_json:
-        listed = [model.as_json() | ({"digest": sums[model.path]} if digests else {}) for model in found]
+        listed = [
+            model.as_json()
+            | ({"digest": sums[model.path]} if digests else {})
+            | ({"details": told[model.path]} if details else {})
+            for model in found
+        ]
         click.echo(json.dumps(listed, indent=2, ensure_ascii=False))
     elif found:
-        click.echo("\n".join(_listed(found, sums)))
+        click.echo("\n".join(_listed(found, sums, told)))
     else:
         folders = ", ".join(str(folder) for folder in models_dirs) or "./models"
         click.echo(
@@ -94,7 +106,9 @@ def _size(path: Path) -> int:
     return path.stat().st_size
 
 
-def _listed(found: list[ModelFile], sums: Mapping[Path, str]) -> list[str]:
+def _listed(
+    found: list[ModelFile], sums: Mapping[Path, str], told: Mapping[Path, Mapping[str, str]]
+) -> list[str]:
     lines: list[str] = []
     width = max(len(model.name) for model in found)
     last = ""
@@ -108,6 +122,7 @@ def _listed(found: list[ModelFile], sums: Mapping[Path, str]) -> list[str]:
             last = model.kind
         digest = f"  {sums[model.path]}" if model.path in sums else ""
         lines.append(f"  {model.name:<{width}}  {_megabytes(model.bytes):>10}{digest}")
+        lines += [f"      {name}: {value}" for name, value in told.get(model.path, {}).items()]
     return lines
 
 
