@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from graphcore.errors import DocumentError, Problem, ValidationError
 from graphcore.formats.comfy_api import read_prompt
-from graphcore.jsontext import JSON
 from graphcore.registry import Registry
 from server.checking import Rules
 from server.comfy import wire_errors as wire
@@ -40,7 +39,7 @@ class Refused:
     node_errors: Mapping[str, Any] = field(default_factory=dict)
 
 
-def assess(prompt: JSON, targets: Collection[str] | None, rules: Rules) -> Accepted | Refused:
+def assess(prompt: object, targets: Collection[str] | None, rules: Rules) -> Accepted | Refused:
     """Find the outputs of a prompt that can run; with `targets`, among these alone."""
     registry = rules.registry
     if not isinstance(prompt, dict):
@@ -57,7 +56,7 @@ def assess(prompt: JSON, targets: Collection[str] | None, rules: Rules) -> Accep
             return Refused(
                 error=wire.invalid_prompt(f"Cannot execute because node {kind} does not exist.", node_id)
             )
-    nodes: Prompt = prompt  # type: ignore[assignment]
+    nodes: Prompt = prompt
     outputs = [node_id for node_id, entry in nodes.items() if _is_output(entry, registry)]
     if targets is not None:
         outputs = [node_id for node_id in outputs if node_id in targets]
