@@ -19,7 +19,10 @@ _log = logging.getLogger(__name__)
 
 
 class Subscription:
-    """The messages of one run from now on. One that is not read falls behind, and is ended rather than grown."""
+    """The messages of one run from now on.
+
+    One that is not read fast enough falls `behind`: it forgets its events, which its reader then takes from the store.
+    """
 
     def __init__(self, hub: Hub, run: str) -> None:
         self.run = run
@@ -32,7 +35,8 @@ class Subscription:
     async def next(self, timeout_s: float) -> list[Message]:
         """What has come since the last call: events in order, then the latest progress of each node.
 
-        Waits for at most `timeout_s` seconds; an empty list says that nothing came.
+        After this `behind` says whether events were forgotten; it is for the reader to set it back before it reads
+        the store. Waits for at most `timeout_s` seconds; an empty list says that nothing came.
         """
         if not self._held and not self._progress and not self.behind:
             with suppress(TimeoutError):
@@ -55,7 +59,8 @@ class Subscription:
                     message.run, message.node, message.done, message.total, held.media_type, held.preview
                 )
             self._progress[message.node] = message
-        elif len(self._held) >= _BACKLOG:
+        elif self.behind or len(self._held) >= _BACKLOG:
+            self._held.clear()
             self.behind = True
         else:
             if message.kind in ("node-finished", "node-failed"):

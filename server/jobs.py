@@ -225,9 +225,12 @@ class JobService:
             partial(rows.outputs_named, folder=folder, subfolder=subfolder, filename=filename)
         )
 
-    async def events(self, run: RunRecord, after: int = -1) -> list[StoredEvent]:
-        """The durable events of a run with a greater number than `after`."""
-        return await self._database.read(partial(rows.events_after, run=run, after=after))
+    async def events(self, run: RunRecord, after: int = -1, batches: int = -1) -> list[StoredEvent]:
+        """The durable events of a run with a greater number than `after`.
+
+        `batches` limits how many are read at once (those after the last one can be read next); -1 reads all.
+        """
+        return await self._database.read(partial(rows.events_after, run=run, after=after, batches=batches))
 
     async def wait(self, run: RunRecord, timeout_s: float) -> RunRecord:
         """The run when it has ended, or as it stands after so many seconds."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -13,7 +14,7 @@ from aiohttp import hdrs, web
 from server.api.operations import Operation, Parameter, principal_of
 from server.api.views import event_view
 from server.errors import NotFound, QueueFull, RequestError
-from server.hub import Message
+from server.hub import Message, Subscription
 from server.ids import is_ulid
 from server.records import Progress, StoredEvent
 from server.services import Services
@@ -21,6 +22,7 @@ from server.services import Services
 _HEARTBEAT_S: Final = 15.0
 _STALLED_S: Final = 20.0
 _STREAMS: Final = 2000
+_BATCHES: Final = 16
 _BUFFER_BYTES: Final = 256 * 1024
 
 
@@ -50,7 +52,7 @@ def event_operations(services: Services) -> list[Operation]:
 
 
 class EventStream:
-    """Streams of runs' events. A reader that falls behind or stalls is dropped; it may come back with Last-Event-ID."""
+    """Streams of runs' events. A reader that stalls is dropped; it may come back with Last-Event-ID."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -71,26 +73,16 @@ class EventStream:
         previews = request.query.get("previews", "").lower() in ("1", "true")
         subscription = jobs.subscribe(run)
         try:
-            past = await jobs.events(run, last)
             await response.prepare(request)
             if request.transport is not None:
                 request.transport.set_write_buffer_limits(high=_BUFFER_BYTES)
-            await _send(request, response, self._written(past, previews) or b": here\n\n")
-            last = past[-1].number if past else last
-            ended = run.state.finished or any(event.kind == "run-finished" for event in past)
-            while not ended:
-                messages = [
-                    message
-                    for message in await subscription.next(_HEARTBEAT_S)
-                    if not isinstance(message, StoredEvent) or message.number > last
-                ]
+            await _send(request, response, b": here\n\n")
+            reader = _Reader(
+                subscription, partial(jobs.events, run, batches=_BATCHES), last, run.state.finished
+            )
+            while not reader.ended:
+                messages = await reader.next()
                 await _send(request, response, self._written(messages, previews) or b": still here\n\n")
-                ended = any(
-                    isinstance(message, StoredEvent) and message.kind == "run-finished"
-                    for message in messages
-                )
-                if subscription.behind and not ended:
-                    return response
             await response.write_eof()
         finally:
             subscription.close()
@@ -108,6 +100,50 @@ class EventStream:
                 "utf-8", "backslashreplace"
             )
         return _progress(message, previews)
+
+
+class _Reader:
+    """Messages of a run without gaps: from the store while it has more, then as they come."""
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        stored: Callable[[int], Awaitable[list[StoredEvent]]],
+        last: int,
+        finished: bool,
+    ) -> None:
+        self._subscription = subscription
+        self._stored = stored
+        self._last = last
+        self._finished = finished
+        self._behind = True
+        self.ended = False
+
+    async def next(self) -> list[Message]:
+        """Some messages in order; none if nothing happened for a while."""
+        if self._behind:
+            messages: list[Message] = [*await self._stored(self._last)]
+            self._behind = bool(messages)
+            if not messages and not self._finished:
+                messages = await self._live()
+            self.ended = self._finished and not messages
+        else:
+            messages = await self._live()
+        for message in messages:
+            if isinstance(message, StoredEvent):
+                self._last = message.number
+                self.ended = self.ended or message.kind == "run-finished"
+        return messages
+
+    async def _live(self) -> list[Message]:
+        messages = await self._subscription.next(_HEARTBEAT_S)
+        if self._subscription.behind:
+            self._subscription.behind = False
+            self._behind = True
+            return [message for message in messages if isinstance(message, Progress)]
+        return [
+            message for message in messages if isinstance(message, Progress) or message.number > self._last
+        ]
 
 
 def _progress(message: Progress, previews: bool) -> bytes:

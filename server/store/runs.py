@@ -355,12 +355,14 @@ def get_result(connection: sqlite3.Connection, seq: int) -> RunResultRecord | No
     return RunResultRecord(**{name: held[name] for name in RunResultRecord.__dataclass_fields__})
 
 
-def events_after(connection: sqlite3.Connection, run: RunRecord, after: int) -> list[StoredEvent]:
-    """The events of a run whose number is greater than `after`."""
+def events_after(
+    connection: sqlite3.Connection, run: RunRecord, after: int, batches: int = -1
+) -> list[StoredEvent]:
+    """The events of a run whose number is greater than `after`, those of so many batches (-1: all)."""
     rows = connection.execute(
         "SELECT first, body FROM run_events WHERE run = ? AND first >= COALESCE((SELECT MAX(first) FROM run_events"
-        " WHERE run = ? AND first <= ?), 0) ORDER BY first",
-        (run.seq, run.seq, after + 1),
+        " WHERE run = ? AND first <= ?), 0) ORDER BY first LIMIT ?",
+        (run.seq, run.seq, after + 1, batches),
     )
     found = []
     for first, body in rows:

@@ -9,7 +9,7 @@ import pytest
 
 from server.hub import Hub
 from server.records import Progress, RunRecord, State, StoredEvent
-from tests.served import Served, steps_of, sum_of
+from tests.served import Served, entry, link, native, steps_of, sum_of
 
 
 def events_of(text: str) -> list[tuple[int | None, str, dict[str, object]]]:
@@ -92,7 +92,7 @@ def record(state: State = State.RUNNING) -> RunRecord:
     )
 
 
-def test_g1_a_reader_that_falls_behind_is_cut_off_rather_than_grown() -> None:
+def test_g1_a_reader_that_falls_behind_costs_no_memory() -> None:
     async def scenario() -> None:
         hub = Hub()
         subscription = hub.subscribe("run")
@@ -108,6 +108,20 @@ def test_g1_a_reader_that_falls_behind_is_cut_off_rather_than_grown() -> None:
         )
 
     asyncio.run(scenario())
+
+
+def test_a_reader_that_falls_behind_misses_nothing(served: Served) -> None:
+    width = 1500
+    nodes: dict[str, dict[str, object]] = {"n": entry("Number", value=77)}
+    for place in range(width):
+        nodes[f"s{place}"] = entry("Sum", a=link("n"), b=place)
+        nodes[f"r{place}"] = entry("Report", value=link(f"s{place}"))
+    run = served.submit(native(**nodes))
+
+    events = events_of(served.get(f"/api/v1/runs/{run}/events").body.decode())
+
+    assert [number for number, _, _ in events] == list(range(len(events)))
+    assert [kind for _, kind, _ in events].count("node-finished") == 2 * width + 1
 
 
 def test_only_the_latest_progress_of_a_node_waits_for_a_reader() -> None:
