@@ -5,6 +5,7 @@ They keep their laxness about bodies for those whom the gate lets in: our own pa
 
 from __future__ import annotations
 
+from server.comfy.editor import editor_routes
 from server.comfy.files import file_routes
 from server.comfy.history import history_routes
 from server.comfy.information import information_routes
@@ -23,10 +24,10 @@ from server.services import Services
 
 
 def comfy_routes(services: Services) -> list[Route]:
-    """ComfyUI's protocol as routes of the application."""
+    """ComfyUI's protocol, and the editor that speaks it, as routes of the application."""
     live = Live(services)
     user_files = UserFiles(services.settings.data_dir / "userdata")
-    return [
+    protocol = [
         *prompt_routes(services, live),
         *queue_routes(services, live),
         *history_routes(services),
@@ -40,3 +41,4 @@ def comfy_routes(services: Services) -> list[Route]:
         *information_routes(services),
         *system_routes(services, live),
     ]
+    return [*protocol, *editor_routes(protocol)]

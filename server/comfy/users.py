@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from aiohttp import web
 
 from graphcore.jsontext import JSON
+from server.comfy.editor import PREFIX
 from server.comfy.twofold import answer, asker, done, lax_json, lax_object, twofold
 from server.comfy.userdata import UserFiles
 from server.errors import RequestError
 from server.routing import Route
 from server.services import Services
 
-_FILE = "comfy.settings.json"
+_FILE: Final = "comfy.settings.json"
+_EDITORS: Final[Mapping[str, JSON]] = {"Comfy.TutorialCompleted": True}
 
 
 def user_routes(services: Services, files: UserFiles) -> list[Route]:
@@ -43,7 +46,9 @@ class _Users:
         return answer({"error": "Users are made with tokens, in the server's settings."}, 400)
 
     async def settings(self, request: web.Request) -> web.Response:
-        return answer(await self._read(asker(request).name))
+        """All settings; our editor's first page is not the one of templates, of which there are none."""
+        held = await self._read(asker(request).name)
+        return answer({**_EDITORS, **held} if request.path.startswith(PREFIX) else held)
 
     async def setting(self, request: web.Request) -> web.Response:
         held = await self._read(asker(request).name)
