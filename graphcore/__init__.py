@@ -40,7 +40,7 @@ from graphcore.workflow import Dialect, Link, NodeEntry, Workflow
 
 if TYPE_CHECKING:
     from graphcore.engine import Engine, RunHandle, run
-    from graphcore.executor import RunOptions
+    from graphcore.run_options import RunOptions
 
 __all__ = [
     "Blocked",

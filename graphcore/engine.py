@@ -19,7 +19,7 @@ from graphcore.checked import CheckedGraph
 from graphcore.context import CancelToken, Services
 from graphcore.errors import GraphcoreError, Problem
 from graphcore.events import Event, Listener, RunFinished
-from graphcore.executor import Run, RunHouse, RunOptions
+from graphcore.executor import Run
 from graphcore.files import Files
 from graphcore.flights import Flights
 from graphcore.formats.reading import read_workflow
@@ -28,6 +28,7 @@ from graphcore.limits import Limits
 from graphcore.plan import Plan, plan_run
 from graphcore.registry import Registry
 from graphcore.results import RunResult
+from graphcore.run_options import RunHouse, RunOptions
 from graphcore.settings import Settings
 from graphcore.validation import check_workflow, validate
 from graphcore.workflow import Workflow

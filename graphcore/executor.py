@@ -10,18 +10,18 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Final
 
 from graphcore.arguments import Call, gather_inputs, guarded
 from graphcore.budgets import excesses
-from graphcore.cache.claims import FREE, Claim
-from graphcore.cache.entry import Cache, CacheEntry
+from graphcore.cache.codec import Codecs
+from graphcore.cache.entry import CacheEntry
 from graphcore.cache.size import size_of
+from graphcore.cache.standing import still_there
 from graphcore.calling import Outcome, Raised, call_apart, call_node, call_node_async, failure
 from graphcore.checked import CheckedGraph, CheckedLink, CheckedNode
-from graphcore.context import CancelToken, Context, Preview, Services
+from graphcore.conclusion import conclude
+from graphcore.context import CancelToken, Context, Preview
 from graphcore.errors import Cancelled, GraphcoreError, InputError
 from graphcore.events import (
     Event,
@@ -37,17 +37,18 @@ from graphcore.events import (
     RunStarted,
     RunState,
 )
-from graphcore.expansion import Expansion, grow
-from graphcore.flights import Flights
+from graphcore.exclusive_work import ExclusiveWork
+from graphcore.expansion import Expansion, Growth, grow
 from graphcore.keys import GraphKeys, Key
 from graphcore.ledger import DONE, FAILED, IDLE, RUNNING, WAITING, Ledger
-from graphcore.limits import Limits
 from graphcore.lists import Blocked, Each, Expand, Lazy, RawLink
+from graphcore.mutation import Witness
+from graphcore.overrides import apply_overrides
 from graphcore.provenance.record import RecordSource
 from graphcore.provenance.texts import picture_texts
-from graphcore.registry import Registry
 from graphcore.remembering import node_runs
 from graphcore.results import NodeReport, RunResult
+from graphcore.run_options import RunHouse, RunOptions
 from graphcore.spec import NodeSpec
 from graphcore.workflow import Link
 
@@ -56,32 +57,6 @@ _YIELD_OVERLAPPED_S: Final = 0.001
 _CLAIM_POLL_S: Final = 0.05
 _SMALL: Final = (int, float, bool, type(None))
 _NO_FACTS: Final[Mapping[str, object]] = {}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """How a run is run.
-
-    `keep_going` lets other branches finish after a failure. `overrides` gives outputs of nodes by hand: node id to
-    output name to value. `previews` asks samplers for pictures of what they make.
-    """
-
-    keep_going: bool = True
-    overrides: Mapping[str, Mapping[str, object]] | None = None
-    previews: bool = False
-    metadata: Mapping[str, object] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunHouse:
-    """What a run uses and does not own."""
-
-    registry: Registry
-    services: Services
-    cache: Cache
-    flights: Flights
-    pool: ThreadPoolExecutor
-    limits: Limits
 
 
 class Run:
@@ -110,15 +85,13 @@ class Run:
         self.shown: dict[str, tuple[Mapping[str, object], ...]] = {}
         self.errors: dict[str, GraphcoreError] = {}
         self.reports: list[NodeReport] = []
-        self._parents: dict[int, int] = {}
-        self._depth: dict[int, int] = {}
-        self._expanded = 0
+        self._growth = Growth(house.limits)
         self._twins: dict[Key, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._boarded: set[Key] = set()
-        self._claims: dict[int, Claim] = {}
+        self._work = ExclusiveWork(house.flights, house.cache)
         self._look: set[int] = set()
         self._ended_elsewhere = house.flights.ended
+        self._codecs = Codecs(house.registry.codec_sources) if options.detect_mutation else None
         self._number = 0
         self._begun = time.perf_counter()
         self._wake: asyncio.Event | None = None
@@ -135,7 +108,7 @@ class Run:
         self.token.on_cancel(self._cancelled_outside)
         self.emit(RunStarted(self._next(), time.time(), self.run_id, len(self.nodes)))
         try:
-            self._override()
+            apply_overrides(self)
             self.house.cache.begin_run([key for key in self.keys.keys if key is not None])
             for index in self.graph.targets:
                 self.ledger.readers[index] += 1
@@ -186,44 +159,9 @@ class Run:
             task.cancel()
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
-        for key in list(self._boarded):
-            self.house.flights.land(key)
-        for claim in self._claims.values():
-            claim.release()
+        self._work.end_all()
 
     # ------------------------------------------------------------------ what is needed
-
-    def _override(self) -> None:
-        for node_id, values in (self.options.overrides or {}).items():
-            index = self.ids.get(node_id)
-            if index is None:
-                raise InputError(
-                    f"There is no node '{node_id}' to override; name one that the workflow has.",
-                    code="unknown-target",
-                    location=node_id,
-                )
-            spec = self.nodes[index].spec
-            if set(values) != set(spec.output_index):
-                names = ", ".join(spec.output_index) or "none"
-                raise InputError(
-                    f"An override of '{node_id}' must give each of its outputs ({names}), and nothing else.",
-                    code="bad-override",
-                    location=node_id,
-                )
-            self.ledger.readers[index] += 1
-            self.ledger.done(index, tuple(values[output.name] for output in spec.outputs))
-        if self.options.overrides:
-            self._rekey_overridden()
-
-    def _rekey_overridden(self) -> None:
-        changed = {self.ids[node_id] for node_id in self.options.overrides or {}}
-        for index, node in enumerate(self.nodes):
-            if index in changed:
-                self.keys.override(index, self.ledger.outputs[index])
-            elif any(link.source in changed for link in node.links):
-                changed.add(index)
-                if self.keys.keys[index] is not None:
-                    self.keys.refresh(index)
 
     def _demand(self, wanted: Iterable[int], *, announce: bool = False) -> None:
         """Make sure that these nodes' outputs will be there: from the cache, or by running what they need."""
@@ -237,7 +175,7 @@ class Run:
                 continue
             spec, key = nodes[index].spec, keys[index]
             entry = cache.get(key, spec) if key is not None and spec.uncacheable is None else None
-            if entry is not None and self._still_there(entry):
+            if entry is not None and still_there(entry, self.house.services.files):
                 self._take(index, entry)
                 used.append(index)
                 continue
@@ -263,18 +201,6 @@ class Run:
         if not found:
             return ()
         return tuple([node.id for node, key in zip(self.nodes, keys, strict=True) if key in found])
-
-    def _still_there(self, entry: CacheEntry) -> bool:
-        """A result that stands for saved files is one only while the files are there."""
-        return not entry.shown or all(self._file_there(item) for item in entry.shown)
-
-    def _file_there(self, item: Mapping[str, object]) -> bool:
-        name, folder = item.get("filename"), item.get("type")
-        if not isinstance(name, str) or folder not in ("output", "temp", "input"):
-            return True
-        subfolder = item.get("subfolder")
-        full = f"{subfolder}/{name}" if subfolder else name
-        return self.house.services.files.find(str(folder), full) is not None
 
     def _take(self, index: int, entry: CacheEntry) -> None:
         self.ledger.done(index, entry.outputs)
@@ -341,7 +267,8 @@ class Run:
         if spec.uncacheable is None and not self._may_compute(index, key):
             return
         if spec.is_async or spec.thread:
-            self._board(node, key)
+            if spec.uncacheable is None:
+                self._work.board(key)
             self._spawn(self._run_apart(index, call, key))
         else:
             self._run_inline(index, call, key)
@@ -363,7 +290,7 @@ class Run:
                 return False
             spec = self.nodes[index].spec
             entry = self.house.cache.get(key, spec) if spec.uncacheable is None else None
-            if entry is None or not self._still_there(entry):
+            if entry is None or not still_there(entry, self.house.services.files):
                 return False
             self._take(index, entry)
         self._finished(index, 0.0, cached=True)
@@ -372,7 +299,7 @@ class Run:
     def _may_compute(self, index: int, key: Key) -> bool:
         """False if somebody else computes this key: the node is started again when they are done."""
         if self.house.flights.under_way(key):
-            if self._within_itself(index, key):
+            if self._growth.within_itself(index, key, self.keys.keys):
                 error = InputError(
                     "The node expands into itself with the same inputs, which never ends; change an input each time.",
                     code="expansion-budget",
@@ -381,21 +308,10 @@ class Run:
             else:
                 self._spawn(self._again(index, self.house.flights.wait(key)))
             return False
-        claim = self.house.cache.claim(key, self.nodes[index].spec)
-        if claim is None:
+        if not self._work.claim(index, key, self.nodes[index].spec):
             self._spawn(self._again(index, asyncio.sleep(_CLAIM_POLL_S)))
             return False
-        if claim is not FREE:
-            self._claims[index] = claim
         return True
-
-    def _within_itself(self, index: int, key: Key) -> bool:
-        outer = self._parents.get(index)
-        while outer is not None:
-            if self.keys.keys[outer] == key:
-                return True
-            outer = self._parents.get(outer)
-        return False
 
     async def _again(self, index: int, wait: Awaitable[None]) -> None:
         await wait
@@ -464,13 +380,19 @@ class Run:
         if not self._over:
             self.emit(NodeProgress(self._next(), time.time(), node_id, done, total, preview))
 
+    def _witness(self, node: CheckedNode, call: Call) -> Witness | None:
+        return None if self._codecs is None else Witness(node, call.inputs, self._codecs)
+
     def _run_inline(self, index: int, call: Call, key: Key) -> None:
         node = self.nodes[index]
         context = self._context(node)
         self.emit(NodeStarted(self._next(), time.time(), node.id, node.spec.name))
+        witness = self._witness(node, call)
         begun = time.perf_counter()
         try:
             outcome = call_node(node.spec, call, context, self.house.limits, self.token)
+            if witness is not None:
+                witness.check()
         except Cancelled:
             self._leave(index, key)
             raise
@@ -486,12 +408,15 @@ class Run:
         spec, house = node.spec, self.house
         context = self._context(node)
         self.emit(NodeStarted(self._next(), time.time(), node.id, spec.name))
+        witness = self._witness(node, call)
         begun = time.perf_counter()
         try:
             if spec.is_async:
                 outcome = await call_node_async(spec, call, context, house.limits, self.token)
             else:
                 outcome = await self._in_pool(spec, call, context)
+            if witness is not None:
+                witness.check()
         except Cancelled:
             self._leave(index, key)
             raise
@@ -512,29 +437,17 @@ class Run:
             raise outcome.error
         return outcome
 
-    def _board(self, node: CheckedNode, key: Key) -> None:
-        if node.spec.uncacheable is None:
-            self.house.flights.board(key)
-            self._boarded.add(key)
-
     def _leave(self, index: int, key: Key) -> None:
         """The work on a key has ended, however it did."""
-        if key in self._boarded:
-            self._boarded.discard(key)
-            self.house.flights.land(key)
-        self.house.flights.ended += 1
+        self._work.end(index, key)
         self._ended_elsewhere += 1
-        if self._claims:
-            claim = self._claims.pop(index, None)
-            if claim is not None:
-                claim.release()
 
     def _returned(
         self, index: int, outcome: Outcome, context: Context | None, begun: float, key: Key
     ) -> None:
         if isinstance(outcome, Expand):
-            if key not in self._boarded:
-                self._board(self.nodes[index], key)
+            if self.nodes[index].spec.uncacheable is None:
+                self._work.board(key)
             self._spawn(self._expand(index, outcome, context, begun, key))
         else:
             self._complete(index, outcome, context, begun, key)
@@ -636,21 +549,10 @@ class Run:
         self._complete(index, outputs, context, begun, key)
 
     def _grow(self, index: int, expand: Expand, key: Key) -> Expansion:
-        limits = self.house.limits
-        depth = self._depth.get(index, 0) + 1
-        self._expanded += len(expand.workflow.nodes)
-        if depth > limits.expansion_depth or self._expanded > limits.expanded_nodes:
-            what = "depth" if depth > limits.expansion_depth else "number of nodes"
-            bound = limits.expansion_depth if depth > limits.expansion_depth else limits.expanded_nodes
-            raise InputError(
-                f"The node expands beyond the budget: the {what} is limited to {bound}; end the loop sooner.",
-                code="expansion-budget",
-            )
+        self._growth.allow(index, expand)
         first = len(self.nodes)
         expansion = grow(self, index, expand, key)
-        for added in range(first, len(self.nodes)):
-            self._depth[added] = depth
-            self._parents[added] = index
+        self._growth.note(index, range(first, len(self.nodes)))
         self.ledger.grow(index)
         self.keys.extend()
         return expansion
@@ -715,36 +617,7 @@ class Run:
         seconds = time.perf_counter() - self._begun
         error_json = self._failure.as_json() if self._failure is not None else None
         self.emit(RunFinished(self._next(), time.time(), state, seconds, error_json))
-        return self._result(state, seconds)
-
-    def _result(self, state: RunState, seconds: float) -> RunResult:
-        nodes: dict[str, dict[str, object]] = {}
-        for index in self.graph.targets:
-            held = self.ledger.outputs[index]
-            if held is not None:
-                named = zip(self.nodes[index].spec.outputs, held, strict=True)
-                nodes[self.nodes[index].id] = {spec.name: value for spec, value in named if _there(value)}
-        outputs: dict[str, object] = {}
-        targets = set(self.graph.targets)
-        for name, place in self.graph.outputs.items():
-            held = self.ledger.outputs[place.node] if place.node in targets else None
-            if held is not None and _there(held[place.output]):
-                outputs[name] = held[place.output]
-        return RunResult(
-            run_id=self.run_id,
-            state=state,
-            outputs=outputs,
-            nodes=nodes,
-            shown=self.shown,
-            errors=self.errors,
-            error=self._failure,
-            seconds=seconds,
-            reports=tuple(self.reports),
-        )
-
-
-def _there(value: object) -> bool:
-    return not isinstance(value, Blocked)
+        return conclude(self, state, self._failure, seconds)
 
 
 class _UpstreamFailed(Exception):

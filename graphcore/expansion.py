@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from graphcore.checked import CheckedGraph, OutputPlace
 from graphcore.errors import InputError, ValidationError
 from graphcore.keys import Key, encode
+from graphcore.limits import Limits
 from graphcore.links import OuterNode
 from graphcore.lists import Constant, Expand
 from graphcore.validation import check_workflow
@@ -42,6 +43,45 @@ class Expansion:
                 assert source is not None
                 values.append(source[place.output])
         return tuple(values)
+
+
+class Growth:
+    """How a run has grown: which node each added one came from, how deep, and whether the budget allows more."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._parents: dict[int, int] = {}
+        self._depth: dict[int, int] = {}
+        self._expanded = 0
+
+    def allow(self, index: int, expand: Expand) -> None:
+        """Count an expansion of node `index`; raises InputError if it is beyond the budget."""
+        limits = self._limits
+        depth = self._depth.get(index, 0) + 1
+        self._expanded += len(expand.workflow.nodes)
+        if depth > limits.expansion_depth or self._expanded > limits.expanded_nodes:
+            what = "depth" if depth > limits.expansion_depth else "number of nodes"
+            bound = limits.expansion_depth if depth > limits.expansion_depth else limits.expanded_nodes
+            raise InputError(
+                f"The node expands beyond the budget: the {what} is limited to {bound}; end the loop sooner.",
+                code="expansion-budget",
+            )
+
+    def note(self, index: int, added: Iterable[int]) -> None:
+        """Node `index` has grown into these nodes."""
+        depth = self._depth.get(index, 0) + 1
+        for place in added:
+            self._depth[place] = depth
+            self._parents[place] = index
+
+    def within_itself(self, index: int, key: Key, keys: Sequence[Key | None]) -> bool:
+        """True if a node around `index` has the same key."""
+        outer = self._parents.get(index)
+        while outer is not None:
+            if keys[outer] == key:
+                return True
+            outer = self._parents.get(outer)
+        return False
 
 
 def grow(run: Run, index: int, expand: Expand, key: Key) -> Expansion:

@@ -27,8 +27,8 @@ from graphcore.cli.options import (
 from graphcore.cli.progress import view_of_run
 from graphcore.engine import Engine, RunHandle
 from graphcore.events import NodeFailed, RunState
-from graphcore.executor import RunOptions
 from graphcore.results import RunResult
+from graphcore.run_options import RunOptions
 from graphcore.settings import Settings
 from graphcore.timeline import run_report, trace_events
 

@@ -18,8 +18,8 @@ from graphcore.context import CancelToken
 from graphcore.engine import Engine
 from graphcore.errors import GraphcoreError
 from graphcore.events import Event, NodeProgress, RunFinished
-from graphcore.executor import RunOptions
 from graphcore.results import RunResult
+from graphcore.run_options import RunOptions
 from graphcore.worker.configuration import WorkerConfiguration, build_cache, build_registry
 from graphcore.worker.frames import Frame
 from graphcore.worker.outbox import Outbox
