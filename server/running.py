@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import ssl
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +22,8 @@ from server.security.hosts import is_loopback
 from server.security.tokens import checked_token, read_or_make_token
 from server.settings import ServerSettings
 
+# The loop shares the interpreter with threads that check and write; it must not wait long for its turn.
+_SWITCH_S: Final = 0.0005
 _HEADER_S: Final = 20.0
 _KEEPALIVE_S: Final = 75.0
 _HEADER_BYTES: Final = 16 * 1024
@@ -67,6 +70,7 @@ async def serve(
     tell: Callable[[Ready], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then let what is under way end. Raises StartError."""
+    sys.setswitchinterval(_SWITCH_S)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
