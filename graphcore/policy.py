@@ -24,11 +24,14 @@ _FILTER: Final = -2
 
 
 def is_safety_filter(node: CheckedNode) -> bool:
-    """True for a SafetyFilter node that lets nothing through which it flags."""
-    return SAFETY_FILTER in (node.spec.name, *node.spec.aliases) and node.arguments.get("action") not in (
-        "report",
-        "none",
-    )
+    """True for a SafetyFilter that keeps back what it flags, and whose settings are values that do not weaken it."""
+    if SAFETY_FILTER not in (node.spec.name, *node.spec.aliases):
+        return False
+    if any(link.input in ("action", "sensitivity") for link in node.links):
+        return False
+    sensitivity = node.arguments.get("sensitivity", 0.0)
+    strict = isinstance(sensitivity, (int, float)) and sensitivity >= 0
+    return strict and node.arguments.get("action", "block") in ("block", "blur")
 
 
 def unfiltered_pictures(

@@ -162,6 +162,25 @@ class Dispatcher:
                 )
                 self._spawn(self._insist(slot, run, run.record.attempt))
 
+    async def plan(
+        self, document: bytes, inputs: Mapping[str, Any], targets: tuple[str, ...] | None
+    ) -> Mapping[str, Any]:
+        """What a run would do, by a worker that is ready; raises ServerError if none answers."""
+        for slot in self.slots:
+            if slot.ready:
+                plan = await slot.worker.plan(document, inputs, targets)
+                if plan is not None and "error" in plan:
+                    error = plan["error"]
+                    raise ServerError(error["message"], code=error["code"], status=422)
+                if plan is not None:
+                    return plan
+        raise ServerError(
+            "No worker is ready to plan this; try again in a moment.",
+            code="no-worker",
+            status=503,
+            retry_after=2,
+        )
+
     def free(self, *, models: bool, results: bool) -> None:
         """Ask all workers to let go of models or cached results."""
         for slot in self.slots:

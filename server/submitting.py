@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from graphcore.checked import CheckedGraph
 from server.errors import RequestError
 from server.records import Idempotency, Submission
 from server.security.tokens import Principal
@@ -65,15 +64,3 @@ def idempotency_of(keys: list[str], path: str, body: bytes) -> Idempotency | Non
             code="bad-idempotency-key",
         )
     return Idempotency(key=key, digest=hashlib.sha256(path.encode() + b"\0" + body).digest())
-
-
-async def checked(
-    workflow: Mapping[str, Any] | str,
-    inputs: Mapping[str, Any],
-    targets: list[str] | None,
-    principal: Principal,
-    services: Services,
-) -> CheckedGraph:
-    """A workflow that could run, unrun."""
-    document, _ = await document_of(workflow, principal, services)
-    return await services.checker.check(document, inputs=inputs, targets=targets)

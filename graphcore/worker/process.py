@@ -79,7 +79,9 @@ class WorkerProcess:
         elif frame.op == "free":
             self._jobs.put(message)
         elif frame.op == "memory":
-            self._outbox.send({"op": "memory", "request": message["request"], "report": self._memory()})
+            self._answer(message, self._memory())
+        elif frame.op == "plan":
+            threading.Thread(target=self._plan, args=(frame,), name="graphcore-planner", daemon=True).start()
 
     def _work(self) -> None:
         while True:
@@ -141,6 +143,22 @@ class WorkerProcess:
             self._engine.services.close()
         if message.get("memory"):
             self._engine.cache.clear()
+
+    def _answer(self, message: Mapping[str, Any], report: Mapping[str, object]) -> None:
+        self._outbox.send({"op": "answer", "request": message["request"], "report": report})
+
+    def _plan(self, frame: Frame) -> None:
+        message: Mapping[str, Any] = frame.message
+        try:
+            plan = self._engine.plan(
+                frame.payload, inputs=message.get("inputs") or None, targets=message.get("targets")
+            )
+            self._answer(message, plan.as_json())
+        except GraphcoreError as error:
+            self._answer(message, {"error": error.as_json()})
+        except Exception as error:  # noqa: BLE001 - told to whoever asked
+            traceback.print_exc()
+            self._answer(message, {"error": {"code": "internal", "message": f"Planning failed: {error}"}})
 
     def _memory(self) -> dict[str, object]:
         report: dict[str, object] = {

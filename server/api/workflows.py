@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from aiohttp import hdrs, web
 
-from graphcore.checked import CheckedGraph
 from graphcore.errors import ValidationError
 from graphcore.formats.object_info import input_info
 from graphcore.jsontext import parse_json
@@ -32,7 +31,7 @@ from server.api.runs import KEY, accepted_answer
 from server.errors import RequestError
 from server.routing import Body
 from server.services import Services
-from server.submitting import checked, document_of, idempotency_of, submission_of
+from server.submitting import document_of, idempotency_of, submission_of
 from server.workflows import SavedWorkflow
 
 NAME: Final = Parameter(name="name", place="path", description="The workflow's name.", required=True)
@@ -58,11 +57,11 @@ def workflow_operations(services: Services) -> list[Operation]:
             path="/plan",
             handler=routes.plan,
             name="planWorkflow",
-            summary="What a run would do: what is in the persistent cache, what would be computed.",
+            summary="What a run would do: which results are there, what would be computed and why.",
             tag="workflows",
             request=WorkflowRequest,
             response=PlanModel,
-            errors=(400, 404, 413, 415, 422),
+            errors=(400, 404, 413, 415, 422, 503),
         ),
         Operation(
             method="GET",
@@ -139,17 +138,11 @@ class _Workflows:
 
     async def plan(self, request: web.Request) -> web.Response:
         asked, _ = await read_model(request, WorkflowRequest)
-        graph = await checked(
-            asked.workflow, asked.inputs, asked.targets, principal_of(request), self._services
-        )
-        plan = await asyncio.to_thread(self._plan, graph)
-        return json_answer(PlanModel.model_validate(plan))
-
-    def _plan(self, graph: CheckedGraph) -> dict[str, Any]:
-        from graphcore.cache.entry import NoCache
-        from graphcore.plan import plan_run
-
-        return plan_run(graph, self._services.files, NoCache()).as_json()
+        document, _ = await document_of(asked.workflow, principal_of(request), self._services)
+        await self._services.checker.check(document, inputs=asked.inputs, targets=asked.targets)
+        targets = None if asked.targets is None else tuple(asked.targets)
+        plan = await self._services.jobs.dispatcher.plan(document, asked.inputs, targets)
+        return json_answer(PlanModel.model_validate(self._services.redaction.value(plan)))
 
     async def index(self, request: web.Request) -> web.Response:
         found = await self._services.workflows.all(principal_of(request).name)

@@ -109,6 +109,12 @@ class Worker(Protocol):
         """Ask it to let go of models or of cached results, after the present run."""
         ...
 
+    async def plan(
+        self, document: bytes, inputs: Mapping[str, Any], targets: tuple[str, ...] | None
+    ) -> Mapping[str, Any] | None:
+        """What a run would do, or an `error`; None if it does not answer in time."""
+        ...
+
     async def memory(self) -> Mapping[str, Any]:
         """What it holds; empty if it does not answer in time."""
         ...

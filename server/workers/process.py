@@ -20,6 +20,7 @@ from server.workers.interface import Advanced, Begun, Broken, Done, Happened, Re
 
 _READ_BYTES: Final = 256 * 1024
 _ANSWER_S: Final = 2.0
+_PLAN_S: Final = 30.0
 _EXIT_S: Final = 5.0
 
 
@@ -83,16 +84,26 @@ class ProcessWorker:
         self._send({"op": "free", "models": models, "memory": results})
 
     async def memory(self) -> Mapping[str, Any]:
+        return await self._ask({"op": "memory"}, b"", _ANSWER_S) or {}
+
+    async def plan(
+        self, document: bytes, inputs: Mapping[str, Any], targets: tuple[str, ...] | None
+    ) -> Mapping[str, Any] | None:
+        return await self._ask({"op": "plan", "inputs": inputs, "targets": targets}, document, _PLAN_S)
+
+    async def _ask(
+        self, question: Mapping[str, Any], payload: bytes, limit_s: float
+    ) -> Mapping[str, Any] | None:
         if self._process is None:
-            return {}
+            return None
         request = next(self._requests)
         answer: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
         self._answers[request] = answer
-        self._send({"op": "memory", "request": request})
+        self._send({**question, "request": request}, payload)
         try:
-            return await asyncio.wait_for(answer, _ANSWER_S)
+            return await asyncio.wait_for(answer, limit_s)
         except TimeoutError:
-            return {}
+            return None
         finally:
             self._answers.pop(request, None)
 
@@ -132,7 +143,7 @@ class ProcessWorker:
                 )
             case "done":
                 return _done(held)
-            case "memory":
+            case "answer":
                 answer = self._answers.get(held["request"])
                 if answer is not None and not answer.done():
                     answer.set_result(held["report"])

@@ -6,7 +6,8 @@ import os
 import signal
 import time
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 from graphcore import Context, Preview, Range, Text, node, socket
 from graphcore.widgets import FileChoice
@@ -85,11 +86,10 @@ def leave() -> int:
 @node("Die", category="test", output=True, cacheable=False, reason="kills its process")
 def die(unless_file: str = "") -> int:
     """Kill the process at once, unless a file is there; makes the file before it dies."""
-    if unless_file and os.path.exists(unless_file):
+    if unless_file and Path(unless_file).exists():
         return 1
     if unless_file:
-        with open(unless_file, "w", encoding="ascii") as stream:
-            stream.write("died once")
+        Path(unless_file).write_text("died once", encoding="ascii")
     os.kill(os.getpid(), signal.SIGKILL)
     return 0
 
@@ -97,7 +97,7 @@ def die(unless_file: str = "") -> int:
 @node("Append", category="test", output=True, cacheable=False, reason="leaves a trace of each time it is run")
 def append(path: str, line: str) -> str:
     """Append a line to a file."""
-    with open(path, "a", encoding="utf-8") as stream:
+    with Path(path).open("a", encoding="utf-8") as stream:
         stream.write(line + "\n")
     return line
 
@@ -109,7 +109,9 @@ def make_picture(level: Annotated[int, Range(0, 255)] = 128) -> Picture:
 
 
 @node("SafetyFilter", category="test")
-def safety_filter(image: Picture) -> Picture:
+def safety_filter(
+    image: Picture, action: Literal["block", "blur", "flag"] = "block", sensitivity: float = 0.0
+) -> Picture:
     """Pass a picture on."""
     return image
 
@@ -130,7 +132,7 @@ def keep_picture(images: Picture, ctx: Context, filename_prefix: str = "kept") -
     name = f"{ctx.run_id}_{ctx.node_id}.png"
     unfinished = folder / f".{name}.part"
     Image.new("RGB", (8, 8), (images.level,) * 3).save(unfinished, format="PNG")
-    os.replace(unfinished, folder / name)
+    unfinished.replace(folder / name)
     ctx.show("images", {"filename": name, "subfolder": "", "type": "output"})
 
 

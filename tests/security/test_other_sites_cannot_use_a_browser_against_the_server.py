@@ -1,4 +1,4 @@
-"""A1 to A12: pages of other sites, rebound names and forged headers get nothing out of the server, and nothing into it."""
+"""A1 to A12: pages of other sites, rebound names and forged headers get nothing out of the server or into it."""
 
 from __future__ import annotations
 

@@ -8,10 +8,10 @@ from importlib import import_module
 import pytest
 
 from graphcore.checked import CheckedGraph
+from graphcore.formats.reading import read_workflow
 from graphcore.policy import unfiltered_pictures
 from graphcore.registry import Registry
 from graphcore.validation import check_workflow
-from graphcore.formats.reading import read_workflow
 from tests.served import PACK, Served, entry, link, native, settings_in, sum_of
 
 MAKE = entry("MakePicture", level=7)
@@ -72,6 +72,19 @@ def test_one_of_two_sinks_unfiltered_is_found() -> None:
 def test_a_declared_output_is_a_way_out() -> None:
     graph = {**native(m=MAKE, r=entry("Report", value=1)), "outputs": {"picture": link("m")}}
     assert unsafe(graph) == ["m"]
+
+
+@pytest.mark.parametrize(
+    "weakening", [{"action": "flag"}, {"sensitivity": -0.5}, {"sensitivity": link("m2")}]
+)
+def test_f13_a_filter_that_a_parameter_switches_off_does_not_count(weakening: dict[str, object]) -> None:
+    graph = native(
+        m=MAKE,
+        m2=entry("Number", value=-1),
+        f=entry("SafetyFilter", image=link("m"), **weakening),
+        k=keep("f"),
+    )
+    assert unsafe(graph) == ["k"]
 
 
 def test_graphs_without_pictures_are_not_concerned() -> None:

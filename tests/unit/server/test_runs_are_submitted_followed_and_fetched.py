@@ -190,6 +190,7 @@ def test_a_workflow_is_validated_and_planned_without_being_run(served: Served) -
     assert bad["valid"] is False
     assert bad["problems"][0]["code"] == "missing-input"
     assert plan.status == 200
+    assert {node["node"] for node in plan.json["nodes"]} == {"a", "b", "sum", "report"}
 
 
 def test_uploaded_pictures_are_inputs(served: Served) -> None:
