@@ -23,6 +23,7 @@ class ComfyClient:
     served: Served
     client_id: str = "tester"
     features: dict[str, Any] | None = None
+    token: str | None = None
     _frames: Queue[Frame | None] = field(default_factory=Queue)
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     _connected: threading.Event = field(default_factory=threading.Event)
@@ -42,7 +43,8 @@ class ComfyClient:
     def _run(self) -> None:
         async def listen() -> None:
             self._task = asyncio.current_task()
-            headers = {"Authorization": f"Bearer {self.served.token}"} if self.served.token else {}
+            token = self.token or self.served.token
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
             url = f"http://127.0.0.1:{self.served.port}/ws?clientId={self.client_id}"
             async with aiohttp.ClientSession(headers=headers) as session, session.ws_connect(url) as socket:
                 if self.features is not None:

@@ -1,4 +1,4 @@
-"""ComfyUI's routes stand behind the same gate: tokens, owners, origins, safety. Their laxness about bodies changes none of it."""
+"""ComfyUI's routes stand behind the same gate: tokens, owners, origins, safety, however lax they are about bodies."""
 
 from __future__ import annotations
 

@@ -293,3 +293,12 @@ def test_memory_can_be_asked_for(served: Served) -> None:
         frames = client.run(picture_prompt(42))
 
     assert messages(frames, "execution_cached")[0]["nodes"] == []
+
+
+def test_a_fan_of_3000_nodes_sends_less_than_five_megabytes(served: Served) -> None:
+    prompt = {str(place): step("Report", value=place) for place in range(3000)}
+    with ComfyClient(served, "fan") as client:
+        frames = client.run(prompt)
+
+    assert len(messages(frames, "executed")) == 3000
+    assert sum(len(json.dumps(frame)) for frame in frames if isinstance(frame, dict)) < 5_000_000
