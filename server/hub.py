@@ -51,7 +51,8 @@ class Subscription:
         """Be told no more."""
         self._hub.forget(self)
 
-    def _take(self, message: Message) -> None:
+    def take(self, message: Message) -> None:
+        """Hold a message for the reader."""
         if isinstance(message, Progress):
             held = self._progress.get(message.node)
             if held is not None and held.preview and not message.preview:
@@ -106,7 +107,7 @@ class Hub:
     def publish(self, message: Message, run: RunRecord) -> None:
         """Tell everybody who watches."""
         for subscription in self._subscriptions.get(message.run, ()):
-            subscription._take(message)
+            subscription.take(message)
         for listener in tuple(self._listeners):
             try:
                 listener(message, run)

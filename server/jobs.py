@@ -336,7 +336,7 @@ class JobService:
         held = self._queue.get(run.id)
         if held is not None:
             for progress in held.progress.values():
-                subscription._take(progress)
+                subscription.take(progress)
         return subscription
 
 

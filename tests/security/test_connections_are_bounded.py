@@ -64,7 +64,7 @@ def test_g1_connections_beyond_the_limit_are_turned_away(impatient: Served) -> N
         b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 500 + b"\r\n",
         b"GARBAGE\r\n\r\n",
         b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
-        b"POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
+        b"POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"  # noqa: ISC004
         b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ],
 )
