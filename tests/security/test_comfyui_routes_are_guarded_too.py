@@ -1,4 +1,4 @@
-"""ComfyUI's routes stand behind the same gate: tokens, owners, origins, safety, however lax they are about bodies."""
+"""ComfyUI's routes stand behind the same gate: tokens, owners, origins, safety; lax about bodies or not."""
 
 from __future__ import annotations
 

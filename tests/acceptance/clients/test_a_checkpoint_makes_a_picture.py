@@ -1,4 +1,4 @@
-"""ComfyUI's first prompt, posted as its clients do, with a tiny checkpoint: previews, picture, metadata in the picture."""
+"""ComfyUI's first prompt with a tiny checkpoint: previews, the picture, what the picture says of itself."""
 
 from __future__ import annotations
 
