@@ -24,8 +24,9 @@ def export_image(
 ) -> None:
     """Write pictures as PNG, WebP or JPEG into the output folder.
 
-    WebP and JPEG carry the workflow and the run record in EXIF, and in XMP that a trained algorithm made them. `sidecar`
-    writes the same texts as JSON beside each picture. `lossless` concerns WebP; `quality` what is not lossless.
+    WebP and JPEG carry the workflow and the run record in EXIF, and in XMP that a trained algorithm made them.
+    `sidecar` writes the same texts as JSON beside each picture. `lossless` concerns WebP, `quality` what is not
+    lossless.
     """
     from nodes.diffusion.picture_formats import EncodingOptions, encode_picture
     from nodes.diffusion.pictures import require_picture

@@ -42,6 +42,7 @@ class Reporting:
     quiet: bool
     tracebacks: bool
     previews: bool
+    detect_mutation: bool = False
     report_file: Path | None = None
     timeline_file: Path | None = None
 
@@ -76,6 +77,11 @@ _WRITTEN: Final = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option("--deterministic", is_flag=True, help="The same bytes in every run on the same kind of device.")
 @click.option("--no-metadata", is_flag=True, help="Write no workflow into pictures.")
+@click.option(
+    "--detect-mutation",
+    is_flag=True,
+    help="Check that no node changes its inputs; names the one that does. Slow.",
+)
 @click.option("--preview", "previews", is_flag=True, help="Show what samplers make while they make it.")
 @json_option
 @click.option(
@@ -117,6 +123,7 @@ def run(
     no_store: bool,
     report_file: Path | None,
     timeline_file: Path | None,
+    detect_mutation: bool,
     previews: bool,
     as_json: bool,
     as_events: bool,
@@ -143,6 +150,7 @@ def run(
         quiet=quiet or as_json,
         tracebacks=tracebacks,
         previews=previews,
+        detect_mutation=detect_mutation,
         report_file=report_file,
         timeline_file=timeline_file,
     )
@@ -163,7 +171,9 @@ def run_workflow(
         graph = engine.check(
             workflow, inputs=read_assignments(assignments, workflow, engine.registry), targets=targets
         )
-        handle = engine.start(graph, options=RunOptions(previews=reporting.previews))
+        handle = engine.start(
+            graph, options=RunOptions(previews=reporting.previews, detect_mutation=reporting.detect_mutation)
+        )
         with cancelling_on_interrupt(handle):
             tracebacks = watch(handle, reporting)
             result = handle.result()

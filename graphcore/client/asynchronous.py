@@ -70,9 +70,9 @@ class AsyncClient:
         """How a run stands."""
         return await self._call(lambda client: client.get(run_id))
 
-    async def wait(self, run_id: str, timeout: float | None = None) -> Run:
-        """A run when it has ended; raises TimeoutError if it does not within so many seconds."""
-        return await self._call(lambda client: client.wait(run_id, timeout))
+    async def wait(self, run_id: str) -> Run:
+        """A run when it has ended; `asyncio.timeout` bounds the wait."""
+        return await self._call(lambda client: client.wait(run_id))
 
     async def cancel(self, run_id: str) -> Run:
         """Cancel a run."""

@@ -78,7 +78,8 @@ def test_a_second_process_samples_nothing_again(shell: Shell, workflow: Path) ->
 def test_the_store_is_shown_checked_and_cleared(shell: Shell, workflow: Path) -> None:
     assert shell.run("run", "workflow.json", "--quiet").code == 0
     info = json.loads(shell.run("cache", "info", "--json").out)
-    assert info["entries"] >= 2 and info["size"] > 0
+    assert info["entries"] >= 2
+    assert info["size"] > 0
     assert json.loads(shell.run("cache", "verify", "--json").out)["damaged"] == []
     blob = next((Path(info["path"]) / "blobs").glob("*/*.gcb"))
     blob.write_bytes(blob.read_bytes()[:-1])
@@ -95,7 +96,8 @@ def test_a_picture_is_shown_and_verified_in_another_folder(
     moved = tmp_path / "moved.png"
     moved.write_bytes((shell.folder / picture).read_bytes())
     shown = shell.run("show", str(moved))
-    assert shown.code == 0 and "checkpoints/tiny.safetensors  sha256:" in shown.out
+    assert shown.code == 0
+    assert "checkpoints/tiny.safetensors  sha256:" in shown.out
     verdict = shell.run("verify", str(moved), "--json")
     assert verdict.code == 0, verdict.err + verdict.out
     assert json.loads(verdict.out)["same"] is True

@@ -135,7 +135,8 @@ def test_a_picture_is_made_again_from_itself_alone(
         shutil.copy(path, moved)
         with Engine(registry, settings=settings(models, tmp_path / "other")) as fresh:
             verdict = verify_picture(moved, fresh)
-        assert verdict.same and verdict.differences == ()
+        assert verdict.same
+        assert verdict.differences == ()
 
 
 def test_a_changed_lora_is_told_and_measured(engine: Engine, registry: Registry, models: Path) -> None:
@@ -144,8 +145,10 @@ def test_a_changed_lora_is_told_and_measured(engine: Engine, registry: Registry,
     verdict = verify_picture(pictures(engine)[0], engine)
     assert not verdict.same
     assert [difference.what for difference in verdict.differences] == ["file loras/style.safetensors"]
-    assert verdict.largest is not None and verdict.largest > 0
-    assert verdict.share is not None and 0 < verdict.share <= 1
+    assert verdict.largest is not None
+    assert verdict.largest > 0
+    assert verdict.share is not None
+    assert 0 < verdict.share <= 1
 
 
 def test_a_retouched_picture_is_found_out(engine: Engine, registry: Registry, tmp_path: Path) -> None:
@@ -162,7 +165,8 @@ def test_a_retouched_picture_is_found_out(engine: Engine, registry: Registry, tm
             info.add_text(name, str(text))
         picture.save(tmp_path / "retouched.png", pnginfo=info)
     verdict = verify_picture(tmp_path / "retouched.png", engine)
-    assert not verdict.same and verdict.differences == ()
+    assert not verdict.same
+    assert verdict.differences == ()
     assert verdict.share == pytest.approx(1 / (64 * 64))
 
 
@@ -180,7 +184,9 @@ def test_the_picture_is_a_workflow_in_every_format(engine: Engine, registry: Reg
     document = workflow(registry)
     engine.run(document)
     found = read_metadata(pictures(engine)[0].read_bytes())
-    assert found.prompt is not None and found.parameters is not None and found.graphcore is not None
+    assert found.prompt is not None
+    assert found.parameters is not None
+    assert found.graphcore is not None
     assert {entry["class_type"] for entry in json.loads(found.prompt).values()} >= {"KSampler", "SaveImage"}
     assert found.parameters.splitlines()[0] == "a red house"
     assert found.parameters.splitlines()[1] == "Negative prompt: night"

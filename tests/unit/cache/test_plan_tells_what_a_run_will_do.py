@@ -123,7 +123,8 @@ def test_costs_are_those_of_work_of_that_size(tmp_path: Path) -> None:
         made.run(workflow(steps=20))
         one = by_type(made.plan(workflow("new", steps=1)))["Work"]
         twenty = by_type(made.plan(workflow("new", steps=20)))["Work"]
-    assert one.seconds is not None and twenty.seconds is not None
+    assert one.seconds is not None
+    assert twenty.seconds is not None
     assert one.seconds < 0.03 < 0.06 <= twenty.seconds
 
 

@@ -141,7 +141,8 @@ def test_an_entry_put_in_the_place_of_another_is_a_miss(store: DiskStore) -> Non
     first.write_bytes(second.read_bytes())
     assert store.get(key(1), spec()) is None
     found = store.get(key(2), spec())
-    assert found is not None and found.outputs == ("two",)
+    assert found is not None
+    assert found.outputs == ("two",)
 
 
 def test_a_value_without_a_codec_is_not_stored(store: DiskStore) -> None:
@@ -215,7 +216,8 @@ def test_a_broken_index_is_set_aside_and_the_entries_are_found_again(tmp_path: P
     (tmp_path / "index.sqlite3").write_bytes(b"this is no database" * 100)
     store = DiskStore(tmp_path)
     found = store.get(key(1), spec())
-    assert found is not None and found.outputs == ("x",)
+    assert found is not None
+    assert found.outputs == ("x",)
     check = store.verify()
     assert (check.good, check.unlisted, check.damaged) == (1, 1, ())
     assert store.info().entries == 1
@@ -253,7 +255,8 @@ def test_processes_that_write_the_same_keys_do_not_harm_each_other(tmp_path: Pat
     store = DiskStore(tmp_path)
     for number in range(60):
         found = store.get(key(number), spec())
-        assert found is not None and found.outputs == (f"value {number}",)
+        assert found is not None
+        assert found.outputs == (f"value {number}",)
     assert store.info().entries == 60
     store.close()
 
