@@ -24,6 +24,7 @@ MODULES: Final = (
     "loaders",
     "lora",
     "masks",
+    "model_sampling",
     "primitives",
     "safety",
     "sampling",

@@ -83,7 +83,39 @@ class LoraPatch(Patch):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOption:
-    """Base of what changes how a model is sampled: prediction type, guidance rescale, FreeU."""
+    """Base of what changes how a model is sampled; of two of one kind, the later holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionOption(ModelOption):
+    """What a diffusion network predicts, whatever its file says: "eps", "v_prediction", "lcm" or "x0".
+
+    `zero_snr`: it was trained up to noise without any signal.
+    """
+
+    prediction: str
+    zero_snr: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowShiftOption(ModelOption):
+    """How far the time of a rectified flow is moved towards noise."""
+
+    shift: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RescaleOption(ModelOption):
+    """Classifier-free guidance brings contrast back to that of the positive prediction, by this share."""
+
+    multiplier: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerturbedAttentionOption(ModelOption):
+    """Guidance also leads away from what the network predicts without its self-attention, by this scale."""
+
+    scale: float
 
 
 @socket("MODEL")

@@ -13,6 +13,7 @@ from graphcore.context import Context, Preview
 from graphcore.errors import InputError
 from nodes.diffusion.guidance import Cfg, DualCfg, PerpNeg, Perturbed, Unguided
 from nodes.diffusion.latents import require_finite
+from nodes.diffusion.model_options import reguided, reparameterized
 from nodes.diffusion.network import Network
 from nodes.diffusion.parameterization import Parameterization
 from nodes.diffusion.pictures import to_pillow
@@ -92,7 +93,7 @@ def run_sampler(
                 latent=latent.samples,
                 sigmas=sigmas,
                 sampler=sampler,
-                guidance=guider.guidance,
+                guidance=guidance_of(guider),
                 positive=conditionings.pop("positive"),
                 negative=conditionings.pop("negative", None),
                 others=conditionings,
@@ -105,6 +106,11 @@ def run_sampler(
             )
         )
     return _checked(sampled, latent)
+
+
+def guidance_of(guider: Guider) -> Guidance:
+    """The guidance of a guider, with what the options of its model make of it."""
+    return reguided(guider.guidance, guider.model.options)
 
 
 def _checked(sampled: Sampled, latent: Latent) -> LatentPair:
@@ -148,11 +154,11 @@ def cfg_guider(model: Model, positive: Conditioning, negative: Conditioning, sca
 
 
 def parameterization_of(ctx: Context, model: Model) -> Parameterization:
-    """What a model's sigmas mean, from its file's header: no weights are read."""
+    """What a model's sigmas mean, from its file's header and its options: no weights are read."""
     checkpoint = ctx.service(ModelStore).checkpoint(model.file)
     if checkpoint.parameterization is None:
         raise InputError(f"{model.file.name} holds no diffusion network; choose another file.", code="no-network")
-    return checkpoint.parameterization
+    return reparameterized(checkpoint.parameterization, model.options)
 
 
 def _progress(ctx: Context, network: Network) -> Callable[[int, int, LatentPreview], None]:

@@ -226,12 +226,13 @@ class LatentConsistency(_Diffusion):
 
     betas: Tensor = field(default_factory=linear_betas)
     taught: int = 50
+    zero_snr: bool = False
     prediction: Prediction = "epsilon"
     sigmas: Tensor = field(init=False)
     _log_sigmas: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
-        table = _table_from_betas(self.betas, zero_snr=False)[self._stride - 1 :: self._stride]
+        table = _table_from_betas(self.betas, self.zero_snr)[self._stride - 1 :: self._stride]
         object.__setattr__(self, "sigmas", table.float())
         object.__setattr__(self, "_log_sigmas", table.log().float())
 

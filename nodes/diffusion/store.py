@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
@@ -27,6 +27,7 @@ from nodes.diffusion.clip_tower import ClipTower
 from nodes.diffusion.determinism import be_deterministic
 from nodes.diffusion.leases import LeaseCache, Made, Usage
 from nodes.diffusion.mmdit_network import MmditNetwork
+from nodes.diffusion.model_options import reparameterized
 from nodes.diffusion.network import Network
 from nodes.diffusion.part import Part
 from nodes.diffusion.patches.lora import LoraPatcher
@@ -106,15 +107,25 @@ class ModelStore:
         def embedding(name: str) -> Path | None:
             return files.find("embeddings", name) or files.find("embeddings", f"{name}.safetensors")
 
+        def unchanged(file: FileRef) -> Path:
+            path = files.resolve(file.kind, file.name)
+            if files.fingerprint(path) != file.fingerprint:
+                raise ModelFileError(
+                    f"'{file.name}' was replaced by another file while the workflow ran; run it again.",
+                    code="model-file-changed",
+                    location=file.name,
+                )
+            return path
+
         return cls(
-            resolve=lambda file: files.resolve(file.kind, file.name),
+            resolve=unchanged,
             budget_bytes=settings.weights_budget_bytes,
             device=settings.device,
             dtype=settings.dtype,
             idle_s=settings.weights_idle_s,
             tokenizer_folders=files.base("tokenizers"),
             embedding=embedding,
-            patcher=LoraPatcher(lambda file: files.resolve(file.kind, file.name)),
+            patcher=LoraPatcher(unchanged),
         )
 
     def checkpoint(self, file: FileRef) -> Checkpoint:
@@ -145,11 +156,14 @@ class ModelStore:
 
     @contextmanager
     def network(self, model: Model) -> Iterator[Network]:
-        """The diffusion network of `model`, patched, for the length of the block.
+        """The diffusion network of `model`, patched, and parameterized as its options say, for the length of the block.
 
-        Its options are the sampler's affair: they change no weights.
+        Options of guidance are the sampler's affair.
         """
         checkpoint = self.checkpoint(model.file)
+        if checkpoint.parameterization is not None:
+            told = reparameterized(checkpoint.parameterization, model.options)
+            checkpoint = replace(checkpoint, parameterization=told)
         with self._module(model.file, checkpoint.part(model.part), self.precision, model.patches) as module:
             yield _network(checkpoint, module, self.precision)
 
@@ -191,6 +205,7 @@ class ModelStore:
             return self._patched(file, part, precision, patches)
 
         def make() -> Made[nn.Module]:
+            self.resolve(file)
             module = placed(load(part), self.device, precision)
             if part.kind == "unet":
                 perturbable(module)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from graphcore.context import detached_context
 from graphcore.errors import InputError, ModelFileError
 from nodes.diffusion.network import LatentScene
 from nodes.diffusion.store import ModelStore, default_budget
+from nodes.loaders import file_ref
 from nodes.values import Clip, ConditioningEntry, FileRef, Model, Patch, Vae
 from tests import models
 from tests.models import TinyModels
@@ -38,11 +40,32 @@ def test_an_engine_makes_its_store_from_its_settings(tiny_models: TinyModels, tm
     )
     store = context.service(ModelStore)
     assert store is context.service(ModelStore)
-    with store.vae(Vae(file=FileRef(kind="checkpoints", name=name, fingerprint="x"))) as codec:
+    with store.vae(Vae(file=file_ref(context, "checkpoints", name))) as codec:
         assert codec.decode(torch.zeros(1, 4, 2, 2)).shape == (1, 16, 16, 3)
     assert store.usage().entries == 1
     context.services.close()
     assert store.usage().entries == 0
+
+
+def test_a_file_that_was_replaced_is_never_taken_for_the_one_that_was_meant(
+    tiny_models: TinyModels, tmp_path: Path
+) -> None:
+    path = tmp_path / "checkpoints" / "model.safetensors"
+    path.parent.mkdir()
+    shutil.copy(tiny_models.sd1(), path)
+    context = detached_context(
+        models_dirs=(tmp_path,), device="cpu", dtype="fp32", weights_budget_bytes=1, output_dir=tmp_path
+    )
+    store, meant = context.service(ModelStore), Model(file=file_ref(context, "checkpoints", path.name))
+    with store.network(meant):
+        pass
+    shutil.copy(tiny_models.sdxl(), tmp_path / "new")
+    (tmp_path / "new").replace(path)
+    with pytest.raises(ModelFileError, match="was replaced"), store.network(meant):
+        pass
+    now = Model(file=file_ref(context, "checkpoints", path.name))
+    with store.network(now) as network:
+        assert network.dtype == torch.float32
 
 
 def test_nothing_is_loaded_until_somebody_computes(tiny_models: TinyModels) -> None:

@@ -57,6 +57,10 @@ INTERFACES = {
     "CFGGuider": ("model positive negative cfg", "GUIDER"),
     "LoraLoader": ("model clip lora_name strength_model strength_clip", "MODEL CLIP"),
     "LoraLoaderModelOnly": ("model lora_name strength_model", "MODEL"),
+    "ModelSamplingDiscrete": ("model sampling zsnr", "MODEL"),
+    "ModelSamplingSD3": ("model shift", "MODEL"),
+    "RescaleCFG": ("model multiplier", "MODEL"),
+    "PerturbedAttentionGuidance": ("model scale", "MODEL"),
     "ComfySwitchNode": ("switch on_false on_true", "*"),
 }
 
