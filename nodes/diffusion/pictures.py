@@ -83,10 +83,19 @@ def _check_size(opened: Pillow.Image, path: Path) -> None:
 def _rgba(frame: Pillow.Image) -> Pillow.Image:
     if frame.mode.startswith("I") or frame.mode == "F":
         values = np.asarray(frame, dtype=np.float32)
-        scale = 65535.0 if values.max(initial=0) > 255 else 255.0
+        scale = _white(frame.mode, float(values.max(initial=0)))
         grey = Pillow.fromarray((values / scale * 255).clip(0, 255).round().astype(np.uint8))
         return grey.convert("RGBA")
     return frame.convert("RGBA")
+
+
+def _white(mode: str, highest: float) -> float:
+    """The value of white: 16 bits say it themselves; of 32 bits and of floats, the highest value tells the range."""
+    if mode.startswith("I;16"):
+        return 65535.0
+    if mode == "F" and highest <= 1:
+        return 1.0
+    return 65535.0 if highest > 255 else 255.0
 
 
 def to_pillow(pixels: Tensor) -> Pillow.Image:

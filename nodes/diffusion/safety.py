@@ -37,6 +37,8 @@ WEIGHT_FILES = ("model.safetensors", "diffusion_pytorch_model.safetensors")
 CONCEPTS = ("concept_embeds", "concept_embeds_weights", "special_care_embeds", "special_care_embeds_weights")
 BUDGET_BYTES = 4 * 2**30
 BLUR_CELLS = 8
+LONGEST = 16
+"""How many times as long as wide a picture may be before its ends are cut off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -236,13 +238,21 @@ def _broken(path: Path, what: str) -> ModelFileError:
 
 def _as_seen(picture: Tensor, side: int) -> Tensor:
     """A picture (height, width, 3) as CLIP sees it: the shorter side resized, the middle cut out, normalised."""
-    whole = to_pillow(picture)
+    whole = _middle(to_pillow(picture))
     factor = side / min(whole.size)
     size = (max(side, int(whole.width * factor)), max(side, int(whole.height * factor)))
     small = whole.resize(size, Pillow.Resampling.BICUBIC)
     left, top = (small.width - side) // 2, (small.height - side) // 2
     array = np.asarray(small.crop((left, top, left + side, top + side)), dtype=np.float32) / 255
     return (torch.from_numpy(array) - torch.tensor(MEAN)).div(torch.tensor(STD)).movedim(-1, 0)
+
+
+def _middle(whole: Pillow.Image) -> Pillow.Image:
+    """The middle of a very long picture: what is beyond is cut off anyway, and would be enlarged for nothing."""
+    longest = LONGEST * min(whole.size)
+    width, height = min(whole.width, longest), min(whole.height, longest)
+    left, top = (whole.width - width) // 2, (whole.height - height) // 2
+    return whole.crop((left, top, left + width, top + height))
 
 
 def filtered(image: Image, verdicts: tuple[SafetyVerdict, ...], action: str) -> Image:

@@ -98,6 +98,11 @@ def fitted_latent(latent: Tensor, latent_format: LatentFormat) -> Tensor:
             f"A latent has four dimensions, and this one {latent.ndim}; give a batch of pictures' latents.",
             code="latent-shape",
         )
+    if not len(latent) or 0 in latent.shape[2:]:
+        raise InputError(
+            f"The latent is empty (its shape is {list(latent.shape)}); give one with samples in it.",
+            code="latent-shape",
+        )
     if latent.shape[1] == latent_format.channels:
         return latent
     if torch.count_nonzero(latent):
@@ -223,6 +228,11 @@ def _noise(request: SamplingRequest, latent: Tensor) -> Tensor:
 def _mask(mask: Tensor | None, latent: Tensor) -> Tensor | None:
     if mask is None:
         return None
+    if not mask.numel() or not bool(torch.isfinite(mask).all()):
+        raise InputError(
+            "The noise mask is empty or holds values that are not finite; give a mask of values from 0 to 1.",
+            code="bad-mask",
+        )
     height, width = latent.shape[-2:]
     return rows_for(resized_mask(mask, height, width)[:, None], len(latent)).to(latent)
 

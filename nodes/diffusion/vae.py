@@ -43,7 +43,7 @@ class VaeCodec:
         Without `tiling`, whole pictures are tried first, and tiles where memory does not suffice. Raises InputError
         if the latents have another number of channels, ResourceError if even small tiles do not fit.
         """
-        if latents.ndim != 4 or latents.shape[1] != self.channels:
+        if latents.ndim != 4 or latents.shape[1] != self.channels or not latents.numel():
             raise InputError(
                 f"This VAE decodes latents of {self.channels} channels, but these have the shape "
                 f"{list(latents.shape)}; use the VAE of the model that made them."
@@ -58,8 +58,13 @@ class VaeCodec:
         """Latents (batch, channels, height / 8, width / 8), float32 on the CPU, of pictures (batch, height, width, 3).
 
         The mean of the distribution is taken. Sides are cut to a multiple of the downscale, around the centre.
-        Raises InputError if a picture is smaller than one latent cell.
+        Raises InputError if a picture is smaller than one latent cell, or is no picture. An alpha channel is left out.
         """
+        if pixels.ndim != 4 or pixels.shape[-1] < 3 or not len(pixels):
+            raise InputError(
+                f"A picture has the shape (batch, height, width, 3), and this one {tuple(pixels.shape)}.",
+                code="picture-shape",
+            )
         cut = cropped(pixels[..., :3], self.downscale).movedim(-1, 1) * 2 - 1
         latents = [
             self._fitting(self._encode, picture[None], tiling, in_scale=self.downscale, out_scale=1)

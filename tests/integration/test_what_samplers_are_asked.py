@@ -115,10 +115,20 @@ def test_two_halves_make_a_whole(ctx: Context, loaded: LoadedCheckpoint, text: C
         ctx, add_noise="enable", latent_image=start, return_with_leftover_noise="disable", **common
     )
     first = k_sampler_advanced(
-        ctx, add_noise="enable", latent_image=start, end_at_step=3, return_with_leftover_noise="enable", **common
+        ctx,
+        add_noise="enable",
+        latent_image=start,
+        end_at_step=3,
+        return_with_leftover_noise="enable",
+        **common,
     )
     second = k_sampler_advanced(
-        ctx, add_noise="disable", latent_image=first, start_at_step=3, return_with_leftover_noise="disable", **common
+        ctx,
+        add_noise="disable",
+        latent_image=first,
+        start_at_step=3,
+        return_with_leftover_noise="disable",
+        **common,
     )
     torch.testing.assert_close(second.samples, whole.samples, atol=1e-4, rtol=1e-4)
 
@@ -145,7 +155,9 @@ def test_custom_sampling_is_the_same_thing(
     advanced = sampler_custom_advanced(ctx, random_noise(3), guider, sampler, sigmas, start)
     assert torch.equal(simple.output.samples, sampled())
     assert torch.equal(advanced.output.samples, sampled())
-    torch.testing.assert_close(advanced.denoised_output.samples, advanced.output.samples, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        advanced.denoised_output.samples, advanced.output.samples, atol=1e-4, rtol=1e-4
+    )
 
 
 def test_a_run_that_ends_early_says_what_it_saw(
@@ -206,9 +218,7 @@ def test_a_mask_keeps_the_rest(sampled: Callable[..., torch.Tensor]) -> None:
     assert not torch.allclose(result[..., 4:], latent.samples[..., 4:], atol=0.1)
 
 
-def test_progress_previews_and_cancelling(
-    ctx: Context, loaded: LoadedCheckpoint, text: Conditioning
-) -> None:
+def test_progress_previews_and_cancelling(ctx: Context, loaded: LoadedCheckpoint, text: Conditioning) -> None:
     told: list[tuple[int, int, Preview | None]] = []
     watched = detached_context(models_dirs=ctx.settings.models_dirs, device="cpu", dtype="fp32")
     watched.previews = True
@@ -247,6 +257,12 @@ def test_what_cannot_be_sampled_is_told(
         sampled(Latent(seeded(1, 16, 8, 8)))
     with pytest.raises(InputError, match="four dimensions"):
         sampled(Latent(seeded(4, 8, 8)))
+    for shape in ((0, 4, 8, 8), (1, 4, 0, 8)):
+        with pytest.raises(InputError, match="latent is empty"):
+            sampled(Latent(torch.zeros(shape)))
+    for mask in (torch.ones(0, 8, 8), torch.full((1, 8, 8), float("nan"))):
+        with pytest.raises(InputError, match="noise mask"):
+            sampled(Latent(seeded(1, 4, 8, 8), noise_mask=mask))
     with pytest.raises(InputError, match="at least 1 step"):
         sampled(steps=0)
     other = load_checkpoint(ctx, tiny_models.sd2().name)
@@ -291,6 +307,11 @@ def test_what_a_vae_cannot_take_is_told(ctx: Context, loaded: LoadedCheckpoint) 
         vae_decode(ctx, Latent(seeded(1, 16, 8, 8)), loaded.vae)
     with pytest.raises(InputError, match="at least 8"):
         vae_encode(ctx, Image(seeded_pixels(1, 7, 64, 3)), loaded.vae)
+    for shape in ((1, 16, 16, 1), (0, 16, 16, 3), (16, 16, 3)):
+        with pytest.raises(InputError, match="shape"):
+            vae_encode(ctx, Image(torch.zeros(shape)), loaded.vae)
+    with pytest.raises(InputError, match="decodes latents"):
+        vae_decode(ctx, Latent(torch.zeros(0, 4, 8, 8)), loaded.vae)
 
 
 def test_a_vae_of_its_own_file(ctx: Context, loaded: LoadedCheckpoint, tmp_path: Path) -> None:
@@ -299,7 +320,9 @@ def test_a_vae_of_its_own_file(ctx: Context, loaded: LoadedCheckpoint, tmp_path:
     checkpoint = ctx.files.resolve("checkpoints", loaded.vae.file.name)
     prefix = "first_stage_model."
     state = {
-        name.removeprefix(prefix): tensor for name, tensor in load_file(checkpoint).items() if name.startswith(prefix)
+        name.removeprefix(prefix): tensor
+        for name, tensor in load_file(checkpoint).items()
+        if name.startswith(prefix)
     }
     (tmp_path / "vae").mkdir()
     save_file(state, tmp_path / "vae" / "alone.safetensors")

@@ -33,15 +33,23 @@ class Adapter:
     def applied(self, weight: Tensor, strength: float) -> Tensor:
         """The weight with `strength` times this adapter, float32; `weight` is left as it is.
 
-        Raises ModelFileError if the shapes do not fit.
+        Raises ModelFileError if the shapes do not fit, or a value is not finite.
         """
+        if not all(bool(torch.isfinite(tensor.float()).all()) for tensor in self.tensors.values()):
+            raise ModelFileError(
+                f"An adapter of kind {self.kind} holds values that are not finite (NaN); get the file again.",
+                code="adapter-damaged",
+            )
         try:
-            delta = self._delta(weight.shape)
-        except RuntimeError as error:
+            return self._changed(weight, strength)
+        except (RuntimeError, ValueError, IndexError) as error:
             raise ModelFileError(
                 f"An adapter of kind {self.kind} does not fit a weight of shape {list(weight.shape)}: {error}.",
                 code="adapter-shape",
             ) from error
+
+    def _changed(self, weight: Tensor, strength: float) -> Tensor:
+        delta = self._delta(weight.shape)
         magnitude = self.tensors.get("dora_scale")
         if magnitude is None:
             return torch.add(weight, delta, alpha=strength)

@@ -99,4 +99,4 @@ def _fits(file: AdapterFile, match: Matched, shape: tuple[int, ...]) -> bool:
         return True
     tensors = file.header.tensors
     up, down = tensors[match.entry.names["up"]].shape, tensors[match.entry.names["down"]].shape
-    return up[0] == shape[0] and prod(down[1:]) == prod(shape[1:])
+    return up[:1] == shape[:1] and prod(down[1:]) == prod(shape[1:])

@@ -71,6 +71,16 @@ def test_sixteen_bits(ctx: Context) -> None:
     assert torch.allclose(grey, torch.tensor([0.0, 0.5, 1.0]), atol=1 / 255)
 
 
+def test_dark_sixteen_bits_stay_dark(ctx: Context) -> None:
+    Pillow.fromarray(np.array([[0, 200]], dtype=np.uint16)).save(ctx.files.input_dir / "a.png")
+    assert float(load_image(ctx, "a.png").image.pixels.max()) < 2 / 255
+
+
+def test_floats_from_zero_to_one(ctx: Context) -> None:
+    Pillow.fromarray(np.array([[0.0, 1.0]], dtype=np.float32)).save(ctx.files.input_dir / "a.tiff")
+    assert load_image(ctx, "a.tiff").image.pixels[0, 0, :, 0].tolist() == [0.0, 1.0]
+
+
 @pytest.mark.parametrize("mode", ["L", "LA", "1", "CMYK", "YCbCr", "F", "I"])
 def test_every_mode_becomes_rgb(ctx: Context, mode: str) -> None:
     Pillow.new(mode, (3, 2)).save(ctx.files.input_dir / "a.tiff")

@@ -111,6 +111,13 @@ def test_pictures_of_any_size_are_seen_as_diffusers_sees_them(ctx: Context, heig
     torch.testing.assert_close(_as_seen(picture[0], 30), seen(picture)[0], atol=0.02, rtol=0)
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 200_000), (200_000, 1), (1, 1)])
+def test_a_line_of_pixels_is_judged_without_being_blown_up(ctx: Context, height: int, width: int) -> None:
+    from nodes.diffusion.safety import _as_seen
+
+    assert _as_seen(seeded_pixels(height, width, 3), 224).shape == (3, 224, 224)
+
+
 def test_special_care_makes_it_stricter(ctx: Context, reference: Any) -> None:
     special = reference.special_care_embeds.detach().clone()
     special[1] = reference.concept_embeds[0]
