@@ -24,13 +24,24 @@ _CLOSE_S: Final = 2.0
 
 
 class Connection:
-    """A client. Messages that only say how things stand are left out while it is slow; one that stalls is dropped."""
+    """A client. Messages that only say how things stand are left out while it is slow; one that stalls is dropped.
 
-    def __init__(self, socket: web.WebSocketResponse, principal: Principal, client_id: str) -> None:
+    With `shows_previews` the client need not name a preview method to be sent previews.
+    """
+
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        principal: Principal,
+        client_id: str,
+        *,
+        shows_previews: bool = False,
+    ) -> None:
         self.principal = principal
         self.client_id = client_id
         self.features: Mapping[str, Any] = {}
         self.wants_logs = False
+        self.shows_previews = shows_previews
         self._socket = socket
         self._waiting: deque[str | bytes] = deque()
         self._bytes = 0

@@ -129,12 +129,12 @@ class _Prompts:
         )
 
     def _wants_previews(self, asked: _Asked, principal: Principal) -> bool:
-        """True if the client named a method, or left it to us and has announced that it knows previews."""
+        """True if the client named a method, or left it to us and is the editor."""
         method = asked.extra.get("preview_method")
-        if method != "default" or asked.client_id is None:
+        if method not in (None, "default") or asked.client_id is None:
             return method in _PREVIEW_METHODS
         connection = self._live.find(principal, asked.client_id)
-        return connection is not None and connection.takes_previews
+        return connection is not None and connection.shows_previews
 
 
 def plain_number(number: float) -> int | float:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from aiohttp import WSMsgType, web
 
 from server.comfy.connection import Connection
+from server.comfy.editor import PREFIX
 from server.comfy.features import features
 from server.comfy.live import Live
 from server.comfy.twofold import asker, twofold
@@ -41,7 +42,9 @@ class _Sockets:
             raise RequestError("The clientId is too long.", code="bad-parameter")
         socket = web.WebSocketResponse(compress=False, max_msg_size=_MESSAGE_BYTES, timeout=2.0)
         await socket.prepare(request)
-        connection = Connection(socket, asker(request), client_id)
+        connection = Connection(
+            socket, asker(request), client_id, shows_previews=request.path.startswith(PREFIX)
+        )
         self._live.connect(connection)
         writer = asyncio.get_running_loop().create_task(connection.write_all())
         try:

@@ -48,7 +48,7 @@ def test_the_editor_loads_our_nodes_and_runs_a_workflow(served: Served, tmp_path
         browser.until("return told.includes('execution_success')")
 
         told = set(browser.script("return told"))
-        assert {"progress", "executed"} <= told
+        assert {"progress", "executed", "b_preview_with_metadata"} <= told
         shown = "return app.graph._nodes.find((node) => node.type === 'SaveImage').imgs?.[0]?.naturalWidth"
         assert browser.until(shown) == 8
         browser.screenshot(tmp_path / "editor.png")

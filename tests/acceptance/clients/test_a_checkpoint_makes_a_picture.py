@@ -62,7 +62,7 @@ def test_comfyuis_first_prompt(tmp_path: Path, tiny_models: TinyModels) -> None:
         shown = server.get(f"/view?filename={picture['filename']}&subfolder=&type=output")
         prompt["3"]["inputs"]["seed"] = 1
         with ComfyClient(server, features={"supports_preview_metadata": True}) as client:
-            known = client.run(prompt, extra_data=extra | {"preview_method": "default"})
+            known = client.run(prompt, extra_data=extra)
 
     assert messages(frames, "progress")[-1]["max"] == 4
     assert {struct.unpack(">I", frame[:4])[0] for frame in pictures(frames)} == {1}
