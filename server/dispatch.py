@@ -9,17 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
+from server.endings import body_of, cancelled, ending_of, ending_without_result
 from server.errors import ServerError
 from server.hub import Hub
 from server.queue import OpenRun, RunQueue
-from server.records import OutputRecord, Progress, RunRequest, State, StoredEvent
+from server.records import Progress, RunRequest, State, StoredEvent
 from server.store import runs as rows
 from server.store.database import Database
 from server.workers.interface import (
@@ -138,7 +138,7 @@ class Dispatcher:
         if run.begun:
             self._ask_to_stop(run)
             return
-        ending = _cancelled(run, reason)
+        ending = cancelled(run, reason)
         try:
             ended = await self._database.write(partial(rows.cancel_run, seq=run.record.seq, ending=ending))
         except ServerError:
@@ -321,7 +321,7 @@ class Dispatcher:
                 slot.depth = self._ahead if short else 1
                 slot.held.pop(run.record.id, None)
                 slot.room.set()
-                self._endings.add(self._spawn(self._end(run, _ending_of(run, message))))
+                self._endings.add(self._spawn(self._end(run, ending_of(run, message))))
 
     def _watch(self, slot: Slot) -> None:
         """See to it that nothing waits behind a run that takes long."""
@@ -349,7 +349,7 @@ class Dispatcher:
             slot.held.pop(run.record.id, None)
             lost = place == 0 or run.begun
             if run.cancel_reason is not None:
-                ending = _cancelled(run, run.cancel_reason)
+                ending = cancelled(run, run.cancel_reason)
                 await self._end(run, ending)
             elif lost and run.record.losses + 1 >= MAX_LOSSES:
                 await self._give_up(
@@ -384,7 +384,7 @@ class Dispatcher:
     def _record_events(self, run: OpenRun, events: Sequence[Mapping[str, Any]]) -> None:
         """Store events, and publish them once they are durable."""
         first = run.next_event
-        bodies = [_body(event) for event in events]
+        bodies = [body_of(event) for event in events]
         run.next_event += len(bodies)
         record = run.record
         future = self._database.write(partial(rows.append_events, seq=record.seq, first=first, events=bodies))
@@ -401,7 +401,7 @@ class Dispatcher:
 
     async def _give_up(self, run: OpenRun, code: str, sentence: str) -> None:
         error = {"code": code, "message": sentence}
-        await self._end(run, _ending_without_result(run, State.FAILED, error))
+        await self._end(run, ending_without_result(run, State.FAILED, error))
 
     async def _end(self, run: OpenRun, ending: rows.Ending) -> None:
         """Make an end durable, however long that takes, and tell of it."""
@@ -463,72 +463,3 @@ class Dispatcher:
         self.on_end.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("The dispatcher failed.", exc_info=error)
-
-
-def _ending_of(run: OpenRun, done: Done) -> rows.Ending:
-    return rows.Ending(
-        attempt=done.attempt,
-        state=State(done.state),
-        finished=time.time(),
-        error=done.error,
-        result=done.result,
-        outputs=_outputs(run, done.result),
-        first_event=run.next_event,
-        events=[_body(done.event)],
-    )
-
-
-def _cancelled(run: OpenRun, reason: str) -> rows.Ending:
-    return _ending_without_result(
-        run, State.CANCELLED, {"code": "cancelled", "message": f"The run was cancelled: {reason}."}
-    )
-
-
-def _ending_without_result(run: OpenRun, state: State, error: Mapping[str, object]) -> rows.Ending:
-    now = time.time()
-    seconds = now - run.record.started if run.record.started is not None else 0.0
-    event = {
-        "event": "run-finished",
-        "time": now,
-        "state": state.value,
-        "seconds": max(0.0, seconds),
-        "error": error,
-    }
-    return rows.Ending(
-        attempt=run.record.attempt,
-        state=state,
-        finished=now,
-        error=error,
-        result={},
-        outputs=(),
-        first_event=run.next_event,
-        events=[event],
-    )
-
-
-def _body(event: Mapping[str, Any]) -> dict[str, Any]:
-    """An event without the engine's number: a run's events are numbered over all its attempts."""
-    return {name: value for name, value in event.items() if name != "number"}
-
-
-def _outputs(run: OpenRun, result: Mapping[str, Any]) -> list[OutputRecord]:
-    """The files among what nodes showed, each under a new id."""
-    found: list[OutputRecord] = []
-    for node, items in result.get("shown", {}).items():
-        for item in items:
-            filename, folder = item.get("filename"), item.get("type", "output")
-            if not isinstance(filename, str) or folder not in ("output", "temp"):
-                continue
-            found.append(
-                OutputRecord(
-                    id=secrets.token_urlsafe(12),
-                    run=run.record.id,
-                    node=node,
-                    position=len(found),
-                    kind=str(item.get("kind", "images")),
-                    folder=folder,
-                    subfolder=str(item.get("subfolder") or ""),
-                    filename=filename,
-                )
-            )
-    return found

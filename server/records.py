@@ -38,10 +38,10 @@ class Submission:
     """A run that somebody asks for; it has been validated.
 
     `document` is the workflow's JSON as it came. `inputs` are values for its declared inputs, `targets` what to run
-    for; `keep_going` lets other branches finish after a failure. Among equal priorities runs go by `number` (None: in the order of submission; `front`: before all others).
-    `metadata` goes to the nodes (what a picture's text chunks take from the client); `extra` is the submitting
-    protocol's own and is only kept. `alias` is a name that the client chose for the run, which need not be unique;
-    `client` names who is to be told of it, where a protocol has such names.
+    for; `keep_going` lets other branches finish after a failure. Among equal priorities runs go by `number` (None: in
+    the order of submission; `front`: before all others). `metadata` goes to the nodes (what a picture's text chunks
+    take from the client); `extra` is the submitting protocol's own and is only kept. `alias` is a name that the client
+    chose for the run, which need not be unique; `client` names who is to be told of it, where a protocol has such names.
     """
 
     document: bytes
