@@ -10,7 +10,7 @@ workflow = g.workflow()
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -90,8 +90,15 @@ class Graph:
             hint = f"; did you mean '{near}'?" if near else "."
             raise AttributeError(f"there is no node type '{name}'{hint}")
 
-        def add(*, node_id: str | None = None, title: str = "", **inputs: Any) -> NodeHandle:
-            return self.add(name, node_id=node_id, title=title, **inputs)
+        def add(
+            given: Mapping[str, Any] | None = None,
+            /,
+            *,
+            node_id: str | None = None,
+            title: str = "",
+            **inputs: Any,
+        ) -> NodeHandle:
+            return self.add(name, given, node_id=node_id, title=title, **inputs)
 
         return add
 
@@ -99,9 +106,20 @@ class Graph:
         return [*super().__dir__(), *self._registry.comfy_names()]
 
     def add(
-        self, type_name: str, /, *, node_id: str | None = None, title: str = "", **inputs: Any
+        self,
+        type_name: str,
+        given: Mapping[str, Any] | None = None,
+        /,
+        *,
+        node_id: str | None = None,
+        title: str = "",
+        **inputs: Any,
     ) -> NodeHandle:
-        """Add a node; raises InputError for an unknown type or input, or a node that is taken for a value."""
+        """Add a node; raises InputError for an unknown type or input, or a node that is taken for a value.
+
+        `given` holds inputs whose names cannot be keywords here ("title", "a.b").
+        """
+        inputs = {**(given or {}), **inputs}
         spec = self._registry.get(type_name)
         if spec is None:
             near = self._registry.nearest(type_name)
@@ -146,6 +164,14 @@ class Graph:
         self, name: str, *targets: tuple[NodeHandle, str], title: str = "", description: str = ""
     ) -> None:
         """Declare an input of the workflow: `g.input("seed", (sampler, "seed"))`."""
+        for handle, input_name in targets:
+            if handle._spec.input(input_name) is None:
+                known = ", ".join(handle._spec.by_name) or "none"
+                raise InputError(
+                    f"{handle!r} has no input '{input_name}' to declare; it takes: {known}.",
+                    code="unknown-input",
+                    location=handle.id,
+                )
         self._inputs[name] = WorkflowInput(
             targets=tuple(InputTarget(handle.id, input_name) for handle, input_name in targets),
             title=title,
@@ -155,7 +181,11 @@ class Graph:
     def output(self, name: str, value: Output | NodeHandle) -> None:
         """Declare an output of the workflow."""
         link = self._value(name, name, value)
-        assert isinstance(link, Link)
+        if not isinstance(link, Link):
+            raise InputError(
+                f"The output '{name}' of a workflow is an output of a node, not a {type(value).__name__}; name one.",
+                code="bad-workflow-output",
+            )
         self._outputs[name] = link
 
     def workflow(self) -> Workflow:

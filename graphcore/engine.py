@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, Final, Self
 from weakref import WeakSet
 
+from graphcore.builder import Graph
 from graphcore.cache.entry import Cache
 from graphcore.cache.memory import MemoryCache
 from graphcore.cache.tiers import TieredCache, open_store
 from graphcore.checked import CheckedGraph
 from graphcore.context import CancelToken, Services
-from graphcore.errors import GraphcoreError, Problem
+from graphcore.errors import GraphcoreError, Problem, ResourceError
 from graphcore.events import Event, Listener, RunFinished
 from graphcore.executor import Run
 from graphcore.files import Files
@@ -36,7 +37,7 @@ from graphcore.workflow import Workflow
 _LOG: Final = logging.getLogger("graphcore")
 _CLOSING_S: Final = 10.0
 
-Source = Workflow | Mapping[str, object] | bytes | str | Path
+Source = Workflow | Graph | Mapping[str, object] | bytes | str | Path
 
 
 class RunHandle:
@@ -135,6 +136,7 @@ class Engine:
         self._pool = ThreadPoolExecutor(self.settings.threads, thread_name_prefix="graphcore-pool")
         self._flights = Flights()
         self._handles: WeakSet[RunHandle] = WeakSet()
+        self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -143,7 +145,8 @@ class Engine:
         self.close()
 
     def close(self) -> None:
-        """Cancel what is running, stop the lane and close the services."""
+        """Cancel what is running, stop the lane and close the services; nothing can be run afterwards."""
+        self._closed = True
         for handle in list(self._handles):
             handle.cancel("the engine was closed")
         for handle in list(self._handles):
@@ -171,7 +174,7 @@ class Engine:
 
     def read(self, source: Source) -> Workflow:
         """Read a workflow in any format; raises DocumentError."""
-        return read_workflow(source, self.registry)
+        return read_workflow(source.workflow() if isinstance(source, Graph) else source, self.registry)
 
     def validate(self, source: Source, *, targets: Collection[str] | None = None) -> list[Problem]:
         """Every problem of a workflow; raises DocumentError if it is none."""
@@ -202,8 +205,10 @@ class Engine:
     ) -> RunHandle:
         """Start a run and return at once. The workflow is validated first; raises as `check` does.
 
-        `listener` is told of each event, on the engine's thread.
+        `listener` is told of each event, on the engine's thread. Raises ResourceError if the engine is closed.
         """
+        if self._closed:
+            raise ResourceError("The engine is closed; make a new one.", code="engine-closed")
         graph = (
             source if isinstance(source, CheckedGraph) else self.check(source, inputs=inputs, targets=targets)
         )
@@ -240,8 +245,14 @@ class Engine:
         """Run a workflow with its declared inputs as keywords, and wait for the result.
 
         Raises ValidationError, ExecutionError (whose `result` attribute holds what other branches reached) or
-        Cancelled. Ctrl-C cancels the run.
+        Cancelled. Ctrl-C cancels the run. Raises ResourceError if the engine's own thread asks, which cannot wait.
         """
+        if self._lane.is_current():
+            raise ResourceError(
+                "A node or a listener waits for a run of the engine that it runs on, which would never end; "
+                "use `start`, or another engine.",
+                code="engine-busy",
+            )
         handle = self.start(source, inputs=inputs, targets=targets, options=options, listener=listener)
         try:
             result = handle.result()

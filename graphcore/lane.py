@@ -24,6 +24,10 @@ class Lane:
         """Run a coroutine on the lane's loop."""
         return asyncio.run_coroutine_threadsafe(work, self._started())
 
+    def is_current(self) -> bool:
+        """True for a caller on the lane's own thread."""
+        return self._thread is threading.current_thread()
+
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:

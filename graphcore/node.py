@@ -53,8 +53,16 @@ def node(
     Raises DeclarationError, with file and line, if the signature cannot be read as a node.
     """
 
+    if callable(name):
+        raise _misplaced(name)
+
     def declare(function: FunctionT) -> FunctionT:
         read = read_signature(function)
+        mistake = _bad_text(name=name, category=category, title=title) or _uncallable(
+            fingerprint=fingerprint, check=check
+        )
+        if mistake is not None:
+            raise DeclarationError(f"{read.where}: {function.__qualname__}: {mistake}", location=read.where)
         names = {spec.name for spec in read.inputs}
         mistake = _mistake(
             read,
@@ -97,6 +105,28 @@ def node(
         return function
 
     return declare
+
+
+def _misplaced(function: Callable[..., object]) -> DeclarationError:
+    where = read_signature(function).where
+    return DeclarationError(
+        f"{where}: {function.__qualname__}: @node is called with what it declares; write @node().",
+        location=where,
+    )
+
+
+def _bad_text(**texts: object) -> str | None:
+    for what, text in texts.items():
+        if text is not None and not (isinstance(text, str) and text.isprintable()):
+            return f"{what}={text!r} is no line of text; give it one."
+    return "name='' names nothing; leave it out, or give a name." if texts["name"] == "" else None
+
+
+def _uncallable(**functions: object) -> str | None:
+    for what, function in functions.items():
+        if function is not None and (not callable(function) or inspect.iscoroutinefunction(function)):
+            return f"{what}={function!r} is no plain function; give one."
+    return None
 
 
 def _mistake(

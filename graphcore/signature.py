@@ -10,6 +10,7 @@ import math
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import (
     Annotated,
     Any,
@@ -54,6 +55,15 @@ class Signature:
     description: str
 
 
+def _declaring_line() -> str:
+    """The place outside this package from which a declaration is being made."""
+    package = Path(__file__).parent
+    for frame in inspect.stack(context=0):
+        if Path(frame.filename).parent != package:
+            return f"{frame.filename}:{frame.lineno}"
+    return "<unknown>"
+
+
 def read_signature(function: Callable[..., object]) -> Signature:
     """Read `function` as a node; raises DeclarationError where it cannot be."""
     return _Reader(function).read()
@@ -62,8 +72,8 @@ def read_signature(function: Callable[..., object]) -> Signature:
 class _Reader:
     def __init__(self, function: Callable[..., object]) -> None:
         self.function = function
-        code = getattr(function, "__code__", None)
-        self.where = f"{code.co_filename}:{code.co_firstlineno}" if code else "<unknown>"
+        code = getattr(getattr(function, "__func__", function), "__code__", None)
+        self.where = f"{code.co_filename}:{code.co_firstlineno}" if code else _declaring_line()
         self.is_async = inspect.iscoroutinefunction(function)
 
     def fail(self, sentence: str) -> NoReturn:
@@ -118,7 +128,7 @@ class _Reader:
                 f"the annotation names '{error.name}', which cannot be found at run time; "
                 "import it outside `if TYPE_CHECKING`."
             )
-        except TypeError as error:
+        except (AttributeError, SyntaxError, TypeError) as error:
             self.fail(f"an annotation cannot be read ({error}); use a type that typing understands.")
 
     def _input(self, name: str, annotation: Any, default: object) -> InputSpec:
@@ -141,6 +151,8 @@ class _Reader:
             elif origin is list:
                 if gather:
                     self.fail(f"input '{name}' is a list of lists; a list may hold single values only.")
+                if not get_args(annotation):
+                    self.fail(f"'{name}' is a bare list; say of what, as in list[Image].")
                 annotation, gather = get_args(annotation)[0], True
             elif origin is Each:
                 self.fail(f"input '{name}' is Each[...], which is for outputs; take one value, or list[...].")
@@ -210,6 +222,10 @@ class _Reader:
 
     def _check_range(self, spec: InputSpec, bounds: Range) -> None:
         low, high = bounds.minimum, bounds.maximum
+        bounds_given: tuple[object, ...] = (low, high)
+        for bound in bounds_given:
+            if bound is not None and not (isinstance(bound, (int, float)) and math.isfinite(bound)):
+                self.fail(f"the Range of '{spec.name}' has the bound {bound!r}; use finite numbers.")
         if low is not None and high is not None and low > high:
             self.fail(f"the Range of '{spec.name}' is empty ({low} > {high}); swap its bounds.")
 
@@ -219,11 +235,15 @@ class _Reader:
             return
         if default is None:
             self.fail(f"input '{spec.name}' defaults to None; annotate it as '… | None'.")
+        if spec.gather:
+            if not isinstance(default, (list, tuple)):
+                self.fail(f"the default of '{spec.name}', {default!r}, is no list.")
+            for item in default:
+                self._check_default(replace(spec, default=item, gather=False), optional=optional)
+            return
         if spec.choices is not None:
             if default not in spec.choices:
                 self.fail(f"the default of '{spec.name}', {default!r}, is none of its choices.")
-            return
-        if spec.gather:
             return
         wanted = spec.type.python
         if wanted is float and type(default) is int:

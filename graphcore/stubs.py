@@ -18,7 +18,7 @@ _GRAPH_WORDS: Final = frozenset({"add", "input", "output", "workflow"})
 _HEAD: Final = '''\
 """The builder with the node types that were installed when `graphcore stubs` wrote this file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 from graphcore.registry import Registry
@@ -45,7 +45,16 @@ class Graph:
     """A workflow being built. Node types are methods: `g.KSampler(...)`; `node_id=` names a node."""
 
     def __init__(self, registry: Registry, *, title: str = "", description: str = "") -> None: ...
-    def add(self, type_name: str, /, *, node_id: str | None = None, title: str = "", **inputs: Any) -> NodeHandle: ...
+    def add(
+        self,
+        type_name: str,
+        given: Mapping[str, Any] | None = None,
+        /,
+        *,
+        node_id: str | None = None,
+        title: str = "",
+        **inputs: Any,
+    ) -> NodeHandle: ...
     def input(
         self, name: str, *targets: tuple[NodeHandle, str], title: str = "", description: str = ""
     ) -> None: ...
@@ -90,8 +99,14 @@ class _Writer:
 
     def method(self, name: str, spec: NodeSpec) -> str:
         """The method of the graph that adds a node."""
-        lines = [f"    def {name}(", "        self,", "        *,"]
         declared = [entry for entry in spec.inputs if _is_name(entry.name) and entry.name not in _NODE_WORDS]
+        given = ["        given: Mapping[str, Any] | None = None,", "        /,"]
+        lines = [
+            f"    def {name}(",
+            "        self,",
+            *(given if len(declared) < len(spec.inputs) or spec.open_inputs is not None else ()),
+            "        *,",
+        ]
         for entry in (*_only(declared, required=True), *_only(declared, required=False)):
             default = "" if entry.required else " = ..."
             lines.append(f"        {entry.name}: {self._input(entry)}{default},")

@@ -310,7 +310,7 @@ class _Checker:
                 )
             return list(dict.fromkeys(wanted))
         wanted = []
-        for name in map(str, targets):
+        for name in [targets] if isinstance(targets, str) else map(str, targets):
             node_id = outputs[name].node if name in outputs else name
             if node_id in position:
                 wanted.append(position[node_id])

@@ -9,6 +9,7 @@ from typing import Final, ParamSpec, TypeVar
 
 import click
 
+from graphcore.cli.terminal import visible
 from graphcore.errors import (
     Cancelled,
     DocumentError,
@@ -63,7 +64,7 @@ def tell(error: GraphcoreError, *, as_json: bool = False) -> None:
     elif isinstance(error, ExecutionError):
         _tell_execution(error)
     elif isinstance(error, Cancelled):
-        click.secho(error.message, fg="yellow", err=True)
+        click.secho(visible(error.message), fg="yellow", err=True)
     else:
         _headline(error.message, error.code, error.location if isinstance(error, DocumentError) else "")
 
@@ -74,32 +75,32 @@ def tell_problems(problems: Iterable[Problem]) -> None:
     count = "1 problem" if len(listed) == 1 else f"{len(listed)} problems"
     click.echo(f"{click.style('error:', fg='red', bold=True)} the workflow has {count}", err=True)
     for problem in listed[:_SHOWN_PROBLEMS]:
-        place = ".".join(part for part in (problem.node, problem.input) if part)
+        place = visible(".".join(part for part in (problem.node, problem.input) if part))
         title = f"{click.style(place, bold=True)}  " if place else ""
         click.echo(f"\n  {title}{click.style(problem.code, fg='yellow')}", err=True)
-        click.echo(f"    {problem.message}", err=True)
+        click.echo(f"    {visible(problem.message)}", err=True)
         details = [f"at {problem.pointer}"] if problem.pointer else []
         if problem.expected is not None:
             details.append(f"expected {_clipped(problem.expected)}")
         if problem.got is not None:
             details.append(f"got {_clipped(problem.got)}")
         if details:
-            click.secho(f"    {'; '.join(details)}", dim=True, err=True)
+            click.secho(f"    {visible('; '.join(details))}", dim=True, err=True)
     if len(listed) > _SHOWN_PROBLEMS:
         click.echo(f"\n  … and {len(listed) - _SHOWN_PROBLEMS} more; --json lists them all", err=True)
 
 
 def _tell_execution(error: ExecutionError) -> None:
     _headline(error.message, error.code, "")
-    click.secho(f"    node {error.path} ({error.node_type})", dim=True, err=True)
+    click.secho(f"    node {visible(error.path)} ({error.node_type})", dim=True, err=True)
     for name, value in error.inputs.items():
-        click.secho(f"      {name} = {_clipped(value)}", dim=True, err=True)
+        click.secho(f"      {name} = {visible(_clipped(value))}", dim=True, err=True)
 
 
 def _headline(message: str, code: str, location: str) -> None:
     where = f" at {location}" if location else ""
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
-    click.secho(f"    {code}{where}", dim=True, err=True)
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {visible(message)}", err=True)
+    click.secho(f"    {code}{visible(where)}", dim=True, err=True)
 
 
 def _state(error: GraphcoreError) -> str:

@@ -11,9 +11,11 @@ import click
 
 from graphcore.cli.failures import telling_errors
 from graphcore.cli.options import json_option
+from graphcore.cli.terminal import visible
 from graphcore.errors import DocumentError
 from graphcore.formats.pictures import PictureMetadata, read_metadata
 from graphcore.jsontext import parse_json
+from graphcore.provenance.record import check_record
 
 
 @click.command()
@@ -48,9 +50,10 @@ def show(*, picture: Path, as_json: bool) -> None:
 def _record_lines(record: object) -> list[str]:
     if not isinstance(record, Mapping):
         return ["The picture carries no run record."]
+    check_record(record)
     lines = [
-        f"{_label('made')}{record.get('created')}",
-        f"{_label('with')}graphcore {record.get('graphcore')}, in {record.get('seconds')} s",
+        _row("made", record.get("created")),
+        _row("with", f"graphcore {record.get('graphcore')}, in {record.get('seconds')} s"),
     ]
     for title, name in (
         ("inputs", "inputs"),
@@ -61,11 +64,11 @@ def _record_lines(record: object) -> list[str]:
         lines += _pairs(title, record.get(name))
     for number, used in enumerate(record.get("files", [])):
         title = "files" if number == 0 else ""
-        lines.append(f"{_label(title)}{used['kind']}/{used['name']}  {used['digest']}")
+        lines.append(_row(title, f"{used['kind']}/{used['name']}  {used['digest']}"))
     for number, (node_id, node) in enumerate(record.get("nodes", {}).items()):
         title = "nodes" if number == 0 else ""
         took = "kept" if node.get("source") == "cache" else f"{node.get('seconds')} s"
-        lines.append(f"{_label(title)}{node_id} ({node.get('type')})  {took}")
+        lines.append(_row(title, f"{node_id} ({node.get('type')})  {took}"))
     return lines
 
 
@@ -73,7 +76,7 @@ def _pairs(title: str, values: Any) -> list[str]:
     if not isinstance(values, Mapping):
         return []
     return [
-        f"{_label(title if number == 0 else '')}{name} = {json.dumps(value, ensure_ascii=False)}"
+        _row(title if number == 0 else "", f"{name} = {json.dumps(value, ensure_ascii=False)}")
         for number, (name, value) in enumerate(values.items())
     ]
 
@@ -89,14 +92,14 @@ def _other_lines(found: PictureMetadata) -> list[str]:
         )
         if text is not None
     ]
-    lines = [f"{_label('carries')}{', '.join(carried) or 'nothing else'}"]
+    lines = [_row("carries", ", ".join(carried) or "nothing else")]
     if found.parameters is not None:
         lines += [
-            f"{_label('' if number else 'parameters')}{line}"
+            _row("" if number else "parameters", line)
             for number, line in enumerate(found.parameters.splitlines())
         ]
     return lines
 
 
-def _label(title: str) -> str:
-    return click.style(f"{title:<13}", bold=True)
+def _row(title: str, text: object) -> str:
+    return click.style(f"{title:<13}", bold=True) + visible(text)

@@ -11,6 +11,7 @@ import click
 from graphcore.cli.data_folder import data_folder, data_option
 from graphcore.cli.failures import telling_errors
 from graphcore.cli.options import folder_options, folder_settings, installed_nodes, json_option
+from graphcore.cli.terminal import visible
 from graphcore.engine import Engine
 from graphcore.provenance.verify import Verdict, read_record, verify_picture
 
@@ -65,5 +66,5 @@ def _lines(verdict: Verdict) -> list[str]:
             f"{verdict.largest} at most"
         ]
     for difference in verdict.differences:
-        lines.append(f"  {difference.what}: was {difference.then}, is {difference.now}")
+        lines.append(visible(f"  {difference.what}: was {difference.then}, is {difference.now}"))
     return lines

@@ -16,7 +16,7 @@ from graphcore.workflow import Workflow
 
 _WIDTH: Final = 100
 _RESERVED: Final = frozenset(
-    {"g", "registry", "workflow", "build", "engine", *dir(builtins), *keyword.kwlist}
+    {"g", "registry", "Graph", "Engine", "Registry", "Workflow", *dir(builtins), *keyword.kwlist}
 )
 _NODE_WORDS: Final = frozenset({"node_id", "title"})
 
@@ -94,11 +94,11 @@ class _Writer:
             else:
                 others[name] = self._value(value)
         if others:
-            arguments.append(
-                "**{" + ", ".join(f"{_literal(name)}: {value}" for name, value in others.items()) + "}"
+            arguments.insert(
+                0, "{" + ", ".join(f"{_literal(name)}: {value}" for name, value in others.items()) + "}"
             )
         call = f"g.{node.spec.name}("
-        if not _is_name(node.spec.name) or hasattr(Graph, node.spec.name):
+        if not _is_attribute(node.spec.name) or hasattr(Graph, node.spec.name):
             call = f"g.add({_literal(node.spec.name)}, "
         return _call(f"{self.variables[node.id]} = {call}", arguments)
 
@@ -115,7 +115,7 @@ class _Writer:
         if len(node.spec.outputs) == 1:
             return variable
         name = node.spec.outputs[output].name
-        plain = _is_name(name) and not name.startswith("_") and not hasattr(NodeHandle, name)
+        plain = _is_attribute(name) and not hasattr(NodeHandle, name)
         return f"{variable}.{name}" if plain else f"{variable}[{output}]"
 
     def _declared_inputs(self) -> list[str]:
@@ -156,6 +156,10 @@ def _literal(value: object) -> str:
 
 def _is_name(name: str) -> bool:
     return name.isidentifier() and name.isascii() and not keyword.iskeyword(name)
+
+
+def _is_attribute(name: str) -> bool:
+    return _is_name(name) and not name.startswith("_")
 
 
 def _snake_case(name: str) -> str:

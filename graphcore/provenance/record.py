@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from graphcore.checked import CheckedNode
+from graphcore.errors import DocumentError
 from graphcore.files import Files, split_annotation
 from graphcore.jsontext import JSON
 from graphcore.registry import Registry
@@ -114,6 +115,31 @@ def make_record(source: RecordSource, node: str, picture: int) -> RunRecord:
         nodes=nodes,
         facts=facts,
         seconds=round(source.seconds, 4),
+    )
+
+
+def check_record(record: Mapping[str, object]) -> None:
+    """See that a record that somebody sent has the shape that is written here; raises DocumentError."""
+    files, index = record.get("files", []), record.get("index", 0)
+    nodes, environment = record.get("nodes", {}), record.get("environment", {})
+    sound = {
+        "node": isinstance(record.get("node", ""), str),
+        "index": type(index) is int and index >= 0,
+        "environment": isinstance(environment, Mapping),
+        "files": isinstance(files, list) and all(map(_names_file, files)),
+        "nodes": isinstance(nodes, Mapping) and all(isinstance(node, Mapping) for node in nodes.values()),
+    }
+    for name, whole in sound.items():
+        if not whole:
+            raise DocumentError(
+                f"The picture's run record is damaged: '{name}' is not as graphcore writes it.",
+                code="damaged-record",
+            )
+
+
+def _names_file(used: object) -> bool:
+    return isinstance(used, Mapping) and all(
+        isinstance(used.get(name), str) for name in ("kind", "name", "digest")
     )
 
 

@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from graphcore.errors import DocumentError
 from graphcore.formats.pictures import read_metadata
 from graphcore.formats.reading import read_picture
 from graphcore.jsontext import parse_json
+from graphcore.provenance.record import check_record
 from graphcore.settings import Settings
 from graphcore.workflow import Workflow
 
@@ -62,11 +64,12 @@ class Verdict:
 
 
 def read_record(data: bytes) -> Mapping[str, Any]:
-    """The run record of a picture; raises DocumentError if it has none."""
+    """The run record of a picture; raises DocumentError if it has none, or a damaged one."""
     text = read_metadata(data).graphcore_record
     record = parse_json(text) if text is not None else None
     if not isinstance(record, dict):
         raise DocumentError("The picture carries no run record.", code="no-record-in-picture")
+    check_record(record)
     return record
 
 
@@ -149,10 +152,8 @@ def _compared(then: bytes, now: bytes, differences: tuple[Difference, ...]) -> V
         difference = ImageChops.difference(first.convert(mode), second.convert(mode))
         statistics = ImageStat.Stat(difference)
         largest = max(high for _, high in statistics.extrema)
-        changed = difference.convert("RGB").convert("L").point([0] + [255] * 255)
-        share = ImageStat.Stat(changed).mean[0] / 255
-        if largest and not share:
-            share = 1 / (first.size[0] * first.size[1])
+        most = reduce(ImageChops.lighter, difference.split())
+        share = 1 - most.histogram()[0] / (first.size[0] * first.size[1])
         mean = sum(statistics.mean) / len(statistics.mean)
     return Verdict(same=largest == 0, differences=differences, largest=int(largest), mean=mean, share=share)
 

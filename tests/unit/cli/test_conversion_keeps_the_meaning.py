@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from graphcore import Registry, Workflow, read_workflow
+from graphcore import NodeEntry, Registry, Workflow, node, read_workflow
 from graphcore.formats.as_native import as_native, checked_as_written
 from graphcore.formats.python_code import write_python
 from graphcore.keys import graph_keys
@@ -83,6 +83,18 @@ def test_python_builds_the_same_workflow(registry: Registry) -> None:
     assert (again.title, again.inputs) == (workflow.title, workflow.inputs)
     assert {name: link.node for name, link in again.outputs.items()} == {"sum": "sum", "part": "3"}
     assert again.nodes["for"].title == workflow.nodes["for"].title
+
+
+def test_names_that_mean_something_to_the_script_are_kept_apart() -> None:
+    @node("_Hidden")
+    def hidden(title: str = "", node_id: int = 0) -> str:
+        return title
+
+    registry = Registry([hidden])
+    words = ("Graph", "Registry", "registry", "g", "workflow", "build", "Engine", "engine", "Workflow", "id")
+    nodes = {word: NodeEntry(type="_Hidden", inputs={"title": word, "node_id": 3}) for word in words}
+    workflow = Workflow(nodes=nodes)
+    assert keys(built(write_python(workflow, registry), registry), registry) == keys(workflow, registry)
 
 
 def test_a_prompt_becomes_native(registry: Registry) -> None:

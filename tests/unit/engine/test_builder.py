@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from graphcore import Engine, Graph, GraphcoreError, InputError, read_workflow
+from graphcore import Engine, Graph, GraphcoreError, InputError, Registry, node, read_workflow
 from graphcore.formats.native import write_native
 from tests.unit.engine.arithmetic import arithmetic
 
@@ -35,6 +35,26 @@ def test_what_is_built_can_be_written_and_read(graph: Graph) -> None:
     assert read_workflow(write_native(workflow), arithmetic()) == workflow
 
 
+def test_a_graph_runs_as_it_is(graph: Graph) -> None:
+    graph.output("sum", graph.Add(a=1, b=2))
+    with Engine(arithmetic()) as engine:
+        assert engine.run(graph)["sum"] == 3
+
+
+def test_inputs_that_cannot_be_keywords_are_given_in_a_mapping() -> None:
+    @node("Entitled")
+    def entitled(title: str, node_id: str) -> str:
+        return f"{title} {node_id}"
+
+    graph = Graph(Registry([entitled]))
+    made = graph.Entitled({"title": "a", "node_id": "b"}, node_id="here", title="Shown")
+    graph.output("text", made)
+    workflow = graph.workflow()
+    assert (made.id, workflow.nodes["here"].title) == ("here", "Shown")
+    with Engine(Registry([entitled])) as engine:
+        assert engine.run(workflow)["text"] == "a b"
+
+
 def test_ids_are_made_from_the_type_and_are_unique(graph: Graph) -> None:
     assert [graph.Number().id, graph.Number().id, graph.Doodle().id] == ["number", "number_2", "doodle"]
 
@@ -48,6 +68,8 @@ def test_ids_are_made_from_the_type_and_are_unique(graph: Graph) -> None:
         (lambda graph: graph.Divide(a=1).quotent, "did you mean 'quotient'"),
         (lambda graph: graph.Add(a=graph.Divide(a=1)), "2 outputs; name the one"),
         (lambda graph: (graph.Number(node_id="x"), graph.Number(node_id="x")), "is taken"),
+        (lambda graph: graph.input("n", (graph.Number(), "valeu")), "no input 'valeu' to declare"),
+        (lambda graph: graph.output("n", 5), "an output of a node, not a int"),
     ],
 )
 def test_mistakes_are_told_where_they_are_made(

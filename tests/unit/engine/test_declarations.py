@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -54,6 +55,13 @@ def file_on_int(value: Annotated[int, FileChoice("loras")]) -> int: ...  # type:
 def text_on_int(value: Annotated[int, Text()]) -> int: ...  # type: ignore[empty-body]
 def seed_on_text(value: Annotated[str, Seed()]) -> int: ...  # type: ignore[empty-body]
 def toggle_on_int(value: Annotated[int, Toggle()]) -> int: ...  # type: ignore[empty-body]
+def range_of_text(value: Annotated[int, Range("1", "2")]) -> int: ...  # type: ignore[empty-body]
+def range_nan(value: Annotated[float, Range(float("nan"))]) -> int: ...  # type: ignore[empty-body]
+def typing_list(values: typing.List) -> int: ...  # type: ignore[type-arg, empty-body] # noqa: UP006
+def default_no_list(values: list[int] = 3) -> int: ...  # type: ignore[assignment, empty-body]
+def default_item(values: list[int] = ["3"]) -> int: ...  # type: ignore[list-item, empty-body] # noqa: B006
+def unfinished(value: "int |") -> int: ...  # type: ignore[valid-type, empty-body] # noqa: F722
+def no_such(value: typing.Nothing) -> int: ...  # type: ignore[name-defined, empty-body]
 def two_contexts(one: Context, two: Context) -> int: ...  # type: ignore[empty-body]
 def union_return(value: int) -> int | str: ...  # type: ignore[empty-body]
 def tuple_return(value: int) -> tuple[int, str]: ...  # type: ignore[empty-body]
@@ -85,6 +93,13 @@ MISTAKES: dict[Callable[..., Any], str] = {
     text_on_int: "Text",
     seed_on_text: "Seed",
     toggle_on_int: "Toggle",
+    range_of_text: "use finite numbers",
+    range_nan: "use finite numbers",
+    typing_list: "bare list",
+    default_no_list: "is no list",
+    default_item: "is no INT",
+    unfinished: "cannot be read",
+    no_such: "cannot be read",
     two_contexts: "asked for twice",
     union_return: "NamedTuple",
     tuple_return: "NamedTuple",
@@ -121,6 +136,9 @@ async def asynchronous(value: int = 0) -> int:
         (plain, {"aliases": "Plain"}, "aliases"),
         (plain, {"fingerprint": lambda valeu: ""}, "'valeu'"),
         (plain, {"check": lambda other: None}, "'other'"),
+        (plain, {"check": "value"}, "no plain function"),
+        (plain, {"fingerprint": asynchronous}, "no plain function"),
+        (plain, {"category": 3}, "no line of text"),
     ],
 )
 def test_options_that_do_not_go_together_are_told(
@@ -128,6 +146,21 @@ def test_options_that_do_not_go_together_are_told(
 ) -> None:
     with pytest.raises(DeclarationError, match=told):
         node("Broken", **options)(function)
+
+
+@pytest.mark.parametrize("name", ["", "two\nlines", 5])
+def test_a_name_is_a_line_of_text(name: Any) -> None:
+    with pytest.raises(DeclarationError, match="name="):
+        node(name)(plain)
+
+
+def test_a_class_and_a_bare_decorator_are_told_with_their_line() -> None:
+    with pytest.raises(DeclarationError, match="write @node\\(\\)") as bare:
+        node(plain)  # type: ignore[arg-type]
+    assert bare.value.location == f"{__file__}:{plain.__code__.co_firstlineno}"
+    with pytest.raises(DeclarationError, match="only functions") as caught:
+        node("Broken")(Plain)
+    assert caught.value.location.startswith(f"{__file__}:")
 
 
 def test_a_name_of_the_annotations_that_cannot_be_found_is_told() -> None:

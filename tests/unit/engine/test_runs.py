@@ -8,15 +8,18 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from graphcore import (
     Engine,
+    ExecutionError,
     GraphcoreError,
     InputError,
     Link,
     Registry,
+    ResourceError,
     RunOptions,
     RunState,
     node,
@@ -81,15 +84,40 @@ def test_what_an_override_changes_is_not_taken_for_the_real_result(engine: Engin
         ({"nowhere": {"int": 1}}, "unknown-target"),
         ({"left": {"itn": 1}}, "bad-override"),
         ({"left": {}}, "bad-override"),
+        ({"left": 5}, "bad-override"),
+        ({"left": {"int": "5"}}, "bad-override"),
     ],
 )
 def test_an_override_that_cannot_be_fails_the_run(
-    engine: Engine, overrides: dict[str, dict[str, object]], code: str
+    engine: Engine, overrides: dict[str, Any], code: str
 ) -> None:
     result = engine.start(flow(OUTPUTS, DIAMOND), options=RunOptions(overrides=overrides)).result(20)
     assert result.state is RunState.FAILED
     assert isinstance(result.error, InputError)
     assert result.error.code == code
+
+
+def test_one_target_may_be_a_text(engine: Engine) -> None:
+    assert engine.run(flow(OUTPUTS, DIAMOND), targets="left").outputs == {"left": 11}
+
+
+def test_a_closed_engine_says_so() -> None:
+    engine = Engine(Registry(NODES))
+    engine.close()
+    engine.close()
+    with pytest.raises(ResourceError, match="The engine is closed"):
+        engine.run(flow(OUTPUTS, DIAMOND))
+
+
+def test_a_node_that_waits_for_a_run_of_its_own_engine_is_told() -> None:
+    @node("Nested")
+    def nested() -> int:
+        return len(own.run(flow(OUTPUTS, DIAMOND)).outputs)
+
+    own = Engine(Registry([*NODES, nested]))
+    with own, pytest.raises(ExecutionError, match="would never end") as caught:
+        own.run(flow("n", {"n": ("Nested", {})}))
+    assert caught.value.code == "engine-busy"
 
 
 def test_a_changed_leaf_reruns_that_leaf_and_what_reads_it(engine: Engine) -> None:
