@@ -21,7 +21,9 @@ from torch import Tensor
 
 from graphcore.cache.codec import Codec
 from nodes import values
+from nodes.diffusion import guidance, safe_latent
 
+_MODULES: Final = (values, guidance, safe_latent)
 _BASES: Final = (values.Patch, values.ModelOption, values.ControlHint, values.Guidance)
 
 
@@ -64,7 +66,7 @@ class ValueCodec:
 
 
 def _known_classes() -> dict[str, type]:
-    known = _dataclasses(values)
+    known = {name: cls for module in _MODULES for name, cls in _dataclasses(module).items()}
     pending: list[type] = list(_BASES)
     while pending:
         base = pending.pop()
