@@ -35,10 +35,10 @@ class Recipe:
     safety_steps: int = 1000
     safety_batch: int = 32
     calibration: int = 24
-    refining_steps: int = 1700
+    refining_steps: int = 2000
     refining_rate: float = 6e-4
-    refining_emphasis: Emphasis = Emphasis(high_noise_share=0.3, cap=25.0)
-    refining: Lesson = Lesson(until=10**9, batch=32, shares={"one": 0.2, "light": 0.3, "two": 0.5})
+    refining_emphasis: Emphasis = Emphasis(high_noise_share=0.2, cap=6.0)
+    refining: Lesson = Lesson(until=10**9, batch=32, shares={"one": 0.35, "light": 0.35, "two": 0.3})
 
 
 SMOKE = Recipe(
