@@ -35,7 +35,7 @@ from server.workers.interface import (
 )
 
 MAX_LOSSES: Final = 3
-MAX_INTERRUPTIONS: Final = 25
+MAX_INTERRUPTIONS: Final = 100
 _AHEAD: Final = 16
 _SHORT_S: Final = 0.02
 _LONG_S: Final = 0.2

@@ -41,7 +41,7 @@ class Submission:
     for; `keep_going` lets other branches finish after a failure. Among equal priorities runs go by `number` (None: in
     the order of submission; `front`: before all others). `metadata` goes to the nodes (what a picture's text chunks
     take from the client); `extra` is the submitting protocol's own and is only kept. `alias` is a name that the client
-    chose for the run, which need not be unique; `client` names who is to be told of it, where a protocol has such names.
+    chose for the run, which need not be unique; `client` names who is to be told, where a protocol has such names.
     """
 
     document: bytes

@@ -243,10 +243,16 @@ def requeue_run(
 
 
 def interrupt_running(connection: sqlite3.Connection) -> int:
-    """Return to the queue what was running when the server last stopped; returns how many."""
-    return connection.execute(
+    """Return to the queue what was running when the server last stopped; returns how many.
+
+    Whatever waits begins with a clean count of lost workers: that its worker died is held against a run only while the
+    server that saw it goes on.
+    """
+    count = connection.execute(
         "UPDATE runs SET state = 'queued', interruptions = interruptions + 1 WHERE state = 'running'"
     ).rowcount
+    connection.execute("UPDATE runs SET losses = 0 WHERE state = 'queued' AND losses > 0")
+    return count
 
 
 def hide_runs(connection: sqlite3.Connection, ids: Iterable[str] | None, *, source: str | None = None) -> int:

@@ -31,3 +31,12 @@ def test_queue_and_history_survive_a_restart(tmp_path: Path) -> None:
         assert list(server.get("/history").json) == [done, running, waiting]
 
     assert len(messages(frames, "execution_success")) == 2
+
+
+def test_connections_end_when_the_server_stops(tmp_path: Path) -> None:
+    with Served(settings_in(tmp_path), modules=(comfy_routes,)) as server:
+        server.ready()
+        with ComfyClient(server) as client:
+            assert client.next() is not None
+            server.stop()
+            assert client.next() is None

@@ -60,7 +60,7 @@ def kill_at_random(folder: Path, rounds: int) -> None:
                 target=submit_until_gone, args=(server, accepted, round_number * 1000, stop)
             )
             submitting.start()
-            time.sleep(chance.uniform(0.05, 0.8))
+            time.sleep(chance.uniform(0.1, 2.5))
             victim = chance.choice(("server", "worker", "both"))
             if victim != "server":
                 pid = server.worker_pid()
