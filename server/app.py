@@ -123,6 +123,7 @@ def make_app(services: Services, modules: Iterable[RouteModule] = ()) -> web.App
     for route in routes:
         app.router.add_route(route.method, route.path, route.handler)
     app.on_startup.append(_start)
+    app.on_shutdown.append(_close)
     app.on_cleanup.append(_stop)
     return app
 
@@ -133,6 +134,11 @@ async def _start(app: web.Application) -> None:
     await services.jobs.start()
     services.jobs.listen(services.webhooks.hear)
     await services.webhooks.start()
+
+
+async def _close(app: web.Application) -> None:
+    for close in app[SERVICES].closing:
+        close()
 
 
 async def _stop(app: web.Application) -> None:

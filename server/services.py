@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from graphcore.files import Files
@@ -22,7 +23,10 @@ from server.workflows import SavedWorkflows
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The server's parts. Routes are handed this and keep nothing of their own."""
+    """The server's parts. Routes are handed this and keep nothing of their own.
+
+    What is in `closing` is called when the server begins to stop: connections that last end then.
+    """
 
     settings: ServerSettings
     registry: Registry
@@ -38,3 +42,4 @@ class Services:
     hosts: HostList
     redaction: Redaction
     started: float = field(default_factory=time.time)
+    closing: list[Callable[[], None]] = field(default_factory=list)

@@ -33,6 +33,7 @@ class Live:
         self._owners: dict[str, tuple[str, str | None]] = {}
         self._open: dict[str, str] | None = None
         services.jobs.listen(self._hear)
+        services.closing.append(self._close)
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -100,6 +101,10 @@ class Live:
         key = (connection.principal.name, connection.client_id)
         if self._connections.get(key) is connection:
             del self._connections[key]
+
+    def _close(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
 
     def find(self, principal: Principal, client_id: str) -> Connection | None:
         """The connection of a client."""
