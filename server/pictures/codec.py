@@ -58,7 +58,11 @@ def shrink(data: bytes, *, pixels: int, size: int, kind: str, quality: int, chan
     if channel == "a":
         alpha = upright.convert("RGBA").getchannel("A")
         nothing = Image.new("L", alpha.size)
-        upright = alpha.convert("RGB") if kind == "jpeg" else Image.merge("RGBA", (nothing, nothing, nothing, alpha))
+        upright = (
+            alpha.convert("RGB")
+            if kind == "jpeg"
+            else Image.merge("RGBA", (nothing, nothing, nothing, alpha))
+        )
     elif channel == "rgb" or kind == "jpeg":
         upright = upright.convert("RGB")
     elif upright.mode not in ("RGB", "RGBA"):
@@ -80,12 +84,16 @@ def cover(data: bytes, mask: bytes, *, pixels: int) -> Made:
     """The first picture as a PNG that is as transparent as the second, of the same size."""
     upright, over = _upright(_open(data, pixels)), _upright(_open(mask, pixels))
     if upright.size != over.size:
-        raise Unreadable(f"The mask is {over.width} x {over.height}, the picture {upright.width} x {upright.height}.")
+        raise Unreadable(
+            f"The mask is {over.width} x {over.height}, the picture {upright.width} x {upright.height}."
+        )
     covered = upright.convert("RGBA")
     covered.putalpha(over.convert("RGBA").getchannel("A"))
     buffer = io.BytesIO()
     covered.save(buffer, format="PNG", compress_level=4)
-    return Made(data=buffer.getvalue(), media_type="image/png", width=covered.width, height=covered.height, frames=1)
+    return Made(
+        data=buffer.getvalue(), media_type="image/png", width=covered.width, height=covered.height, frames=1
+    )
 
 
 def answer(request: Mapping[str, Any], data: bytes) -> Made:
