@@ -104,7 +104,7 @@ def image_scale_to_max_dimension(
 
     rows, columns = image.pixels.shape[1:3]
     factor = largest_size / max(rows, columns)
-    return resized(image, round(columns * factor), round(rows * factor), upscale_method)
+    return resized(image, max(1, round(columns * factor)), max(1, round(rows * factor)), upscale_method)
 
 
 @node("ImageInvert", category="image", title="Invert Image")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nodes.diffusion.latents import in_batch
 from nodes.diffusion.resizing import resize
 from nodes.diffusion.vae import cropped
 from nodes.values import Image, Mask
@@ -29,7 +30,7 @@ class MaskedPicture:
 def greyed_out(image: Image, mask: Mask, *, multiple: int = 8) -> MaskedPicture:
     """Cut picture and mask around the centre to multiples of `multiple`; grey out where the mask is 1."""
     height, width = image.pixels.shape[1:3]
-    values = resize(mask.values[:, None], width, height, "bilinear")[:, 0]
+    values = in_batch(resize(mask.values[:, None], width, height, "bilinear")[:, 0], len(image.pixels))
     whole = cropped(image.pixels, multiple)
     values = cropped(values[..., None], multiple)[..., 0]
     keep = 1 - values.round()

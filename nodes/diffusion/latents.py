@@ -157,8 +157,15 @@ def cropped_to(latent: Latent, width: int, height: int, x: int, y: int) -> Laten
 def pasted(destination: Tensor, source: Tensor, x: int, y: int, mask: Tensor | None) -> Tensor:
     """`source` put into `destination` (both (batch, channels, height, width)) at x, y; it may hang over.
 
-    `mask` (n, height, width), stretched over the source, says how much of it is taken.
+    `mask` (n, height, width), stretched over the source, says how much of it is taken. Raises InputError if the two
+    have other numbers of channels.
     """
+    if source.shape[1] != destination.shape[1]:
+        raise InputError(
+            f"A latent of {source.shape[1]} channels cannot be put into one of {destination.shape[1]}; use latents of "
+            "one family of models.",
+            code="latent-channels",
+        )
     rows, columns = destination.shape[-2:]
     height, width = source.shape[-2:]
     top, left = max(y, 0), max(x, 0)

@@ -41,8 +41,15 @@ class MmditNetwork:
         return torch.device(self.module.device)
 
     def conditions(self, entry: ConditioningEntry, scene: LatentScene) -> dict[str, Tensor]:
-        """What this network takes of an entry: "context" and "pooled" (see `Network`)."""
+        """What this network takes of an entry: "context" and "pooled" (see `Network`).
+
+        Raises InputError too if the picture is larger than the network's table of places.
+        """
         config = self.module.config
+        largest = config.pos_embed_max_size * config.patch_size
+        if max(scene.latent.shape[-2:]) > largest:
+            side = largest * self.latent_format.downscale
+            raise InputError(f"This model makes pictures of at most {side} pixels a side; ask for a smaller one.")
         wanted = {
             "text embeddings": config.joint_attention_dim,
             "pooled text vector": config.pooled_projection_dim,

@@ -53,9 +53,9 @@ def _to_aspect(samples: Tensor, aspect: float) -> Tensor:
     height, width = samples.shape[-2:]
     left = top = 0
     if width / height > aspect:
-        left = round((width - height * aspect) / 2)
+        left = min(round((width - height * aspect) / 2), (width - 1) // 2)
     elif width / height < aspect:
-        top = round((height - width / aspect) / 2)
+        top = min(round((height - width / aspect) / 2), (height - 1) // 2)
     return samples[..., top : height - top, left : width - left]
 
 

@@ -300,6 +300,15 @@ def test_the_masked_part_is_empty_for_inpainting(ctx: Context, loaded: LoadedChe
     assert not torch.allclose(latent.samples, other.samples)
 
 
+@pytest.mark.parametrize("masks", [1, 2, 3])
+def test_masks_go_round_the_pictures(ctx: Context, loaded: LoadedCheckpoint, masks: int) -> None:
+    values = seeded_pixels(masks, 24, 24)
+    latent = vae_encode_for_inpaint(ctx, Image(seeded_pixels(2, 32, 32, 3)), loaded.vae, Mask(values), 0)
+    assert latent.samples.shape == (2, 4, 4, 4)
+    assert latent.noise_mask is not None
+    assert len(latent.noise_mask) == 2
+
+
 def test_what_a_vae_cannot_take_is_told(ctx: Context, loaded: LoadedCheckpoint) -> None:
     with pytest.raises(InputError, match="not finite"):
         vae_decode(ctx, Latent(torch.full((1, 4, 8, 8), float("inf"))), loaded.vae)

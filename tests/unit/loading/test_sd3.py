@@ -178,3 +178,6 @@ def test_the_network_equals_diffusers(
             network.conditions(ConditioningEntry(embeddings=context), scene)
         with pytest.raises(InputError, match="text embeddings 192 wide, but they are 768"):
             network.conditions(ConditioningEntry(embeddings=noise(1, 77, 768), pooled=pooled), scene)
+        wide = LatentScene(latent=noise(1, 16, 2, 50), noise=noise(1, 16, 2, 50))
+        with pytest.raises(InputError, match="at most 384 pixels a side"):
+            network.conditions(ConditioningEntry(embeddings=context, pooled=pooled), wide)

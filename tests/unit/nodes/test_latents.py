@@ -170,3 +170,14 @@ def test_the_noise_mask_is_set() -> None:
     mask = Mask(torch.ones(1, 8, 8))
     assert set_latent_noise_mask(LATENT, mask).noise_mask is mask.values
     assert LATENT.noise_mask is None
+
+
+def test_lines_and_squares_fit_each_other() -> None:
+    line, square = Latent(seeded(1, 4, 1, 300)), Latent(seeded(1, 4, 8, 8))
+    assert latent_add(square, line).samples.shape == (1, 4, 8, 8)
+    assert latent_add(line, square).samples.shape == (1, 4, 1, 300)
+
+
+def test_latents_of_two_families_cannot_be_put_together() -> None:
+    with pytest.raises(InputError, match="16 channels"):
+        latent_composite(Latent(seeded(1, 4, 8, 8)), Latent(seeded(1, 16, 8, 8)))
