@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from graphcore.checked import CheckedLink, CheckedNode
@@ -55,18 +56,19 @@ def gather_inputs(
     call = Call(inputs)
     special = node.constants
     for link in node.links:
+        value: Any
         if link.deferred:
-            inputs[link.input] = defer(link)
-            continue
-        held = outputs[link.source]
-        assert held is not None
-        value = held[link.output]
-        kind = value.__class__
-        if kind is Each or kind is Blocked:
-            special = True
-            value = _guarded_items(link, value)
-        elif link.guard is not None:
-            value = guarded(link.guard, value)
+            value = defer(link)
+        else:
+            held = outputs[link.source]
+            assert held is not None
+            value = held[link.output]
+            kind = value.__class__
+            if kind is Each or kind is Blocked:
+                special = True
+                value = _guarded_items(link, value)
+            elif link.guard is not None:
+                value = guarded(link.guard, value)
         if link.position < 0:
             inputs[link.input] = value
         else:
@@ -75,10 +77,10 @@ def gather_inputs(
             inputs[link.input][link.position] = value
     if node.constants:
         _unwrap_constants(inputs)
-    if node.spec.deferred_inputs:
-        _wrap_deferred_literals(node.spec, inputs)
     if node.spec.gathering_inputs:
         _finish_gathers(node.spec, inputs)
+    if node.spec.deferred_inputs:
+        _wrap_deferred_literals(node.spec, inputs)
     if special:
         _settle_lists(node.spec, call, dialect)
     return call
@@ -108,16 +110,24 @@ def _wrap_deferred_literals(spec: NodeSpec, inputs: dict[str, Any]) -> None:
 def _finish_gathers(spec: NodeSpec, inputs: dict[str, Any]) -> None:
     for declared in spec.gathering_inputs:
         value = inputs.get(declared.name)
-        if value is None or declared.lazy or declared.raw_link:
+        if value is None:
             continue
         items = value if isinstance(value, list) else [value]
-        flat: list[Any] = []
-        for item in items:
-            if item.__class__ is Each:
-                flat.extend(item.items)
-            else:
-                flat.append(item)
-        inputs[declared.name] = flat
+        inputs[declared.name] = Lazy(partial(_awaited, items)) if declared.lazy else _flat(items)
+
+
+def _flat(items: Iterable[Any]) -> list[Any]:
+    flat: list[Any] = []
+    for item in items:
+        if item.__class__ is Each:
+            flat.extend(item.items)
+        else:
+            flat.append(item)
+    return flat
+
+
+async def _awaited(items: list[Any]) -> list[Any]:
+    return _flat([await item if item.__class__ is Lazy else item for item in items])
 
 
 def _settle_lists(spec: NodeSpec, call: Call, dialect: Dialect) -> None:
@@ -152,7 +162,7 @@ def guarded(declared: InputSpec, value: Any) -> Any:
         if value in declared.choices:
             return value
         raise InputError(
-            f"'{declared.name}' is {value!r}, which is none of its choices: "
+            f"'{declared.name}' is {_told(declared, value)}, which is none of its choices: "
             f"{', '.join(map(str, declared.choices[:20]))}.",
             code="not-a-choice",
             location=declared.name,
@@ -171,13 +181,17 @@ def guarded(declared: InputSpec, value: Any) -> Any:
     )
 
 
+def _told(declared: InputSpec, value: Any) -> str:
+    return "(secret)" if declared.secret else shown(value)
+
+
 def _check_range(declared: InputSpec, value: Any) -> None:
     bounds = declared.range
     assert bounds is not None
     below = bounds.minimum is not None and value < bounds.minimum
     if below or (bounds.maximum is not None and value > bounds.maximum):
         raise InputError(
-            f"'{declared.name}' is {value}, and its {'minimum' if below else 'maximum'} is "
+            f"'{declared.name}' is {_told(declared, value)}, and its {'minimum' if below else 'maximum'} is "
             f"{bounds.minimum if below else bounds.maximum}; change what feeds it.",
             code="value-too-small" if below else "value-too-large",
             location=declared.name,

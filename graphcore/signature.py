@@ -154,6 +154,8 @@ class _Reader:
                 if not get_args(annotation):
                     self.fail(f"'{name}' is a bare list; say of what, as in list[Image].")
                 annotation, gather = get_args(annotation)[0], True
+                if get_origin(annotation) in (Lazy, RawLink) or raw_link:
+                    self.fail(f"input '{name}' is a list of links on demand; write Lazy[list[...]].")
             elif origin is Each:
                 self.fail(f"input '{name}' is Each[...], which is for outputs; take one value, or list[...].")
             else:

@@ -157,7 +157,7 @@ class _Checker:
                 rule = checks.get(name)
                 checked = rule(declared, value) if rule is not None else self.rules.check(declared, value)
                 if checked.__class__ is Fault:
-                    self._fault(node_id, name, checked)
+                    self._fault(node_id, declared, name, checked)
                     arguments.pop(name, None)
                 else:
                     arguments[name] = checked
@@ -194,7 +194,7 @@ class _Checker:
                 continue
             checked = self.rules.check(declared, [item])
             if isinstance(checked, Fault):
-                self._fault(node.id, name, checked, place)
+                self._fault(node.id, declared, name, checked, place)
             else:
                 places.extend(checked)  # type: ignore[arg-type]
         node.arguments[name] = places
@@ -228,8 +228,11 @@ class _Checker:
             expected=declared.comfy_type,
         )
 
-    def _fault(self, node_id: str, name: str, fault: object, place: int = -1) -> None:
+    def _fault(self, node_id: str, declared: InputSpec, name: str, fault: object, place: int = -1) -> None:
         assert isinstance(fault, Fault)
+        if declared.secret:
+            sentence = f"The value of the secret input '{name}' does not fit; give another."
+            fault = Fault(code=fault.code, message=sentence, expected=fault.expected)
         where = self._at(node_id, name)
         self.problems.add(
             fault.code,

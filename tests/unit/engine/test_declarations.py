@@ -42,6 +42,7 @@ def bare_list(values: list) -> int: ...  # type: ignore[type-arg, empty-body]
 def nested_list(values: list[list[int]]) -> int: ...  # type: ignore[empty-body]
 def each_input(value: Each[int]) -> int: ...  # type: ignore[empty-body]
 def lazy_sync(value: Lazy[int]) -> int: ...  # type: ignore[empty-body]
+def list_of_lazy(value: list[Lazy[int]]) -> int: ...  # type: ignore[empty-body]
 def range_on_text(value: Annotated[str, Range(0, 1)]) -> int: ...  # type: ignore[empty-body]
 def range_empty(value: Annotated[int, Range(2, 1)]) -> int: ...  # type: ignore[empty-body]
 def range_class(value: Annotated[int, Range]) -> int: ...  # type: ignore[empty-body]
@@ -80,6 +81,7 @@ MISTAKES: dict[Callable[..., Any], str] = {
     nested_list: "list of lists",
     each_input: "Each",
     lazy_sync: "async def",
+    list_of_lazy: "write Lazy[list[",
     range_on_text: "Range but is no INT or FLOAT",
     range_empty: "is empty",
     range_class: "names the class Range",

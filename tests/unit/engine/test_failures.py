@@ -23,6 +23,7 @@ from graphcore import (
     RunOptions,
     RunState,
     Secret,
+    ValidationError,
     Workflow,
     node,
 )
@@ -207,6 +208,14 @@ def test_a_node_can_give_its_error_a_code(engine: Engine) -> None:
     error = failure_of(engine, flow({"x": "n"}, n=("Guarded", {"value": 1})))
     assert error.code == "not-liked"
     assert error.message.endswith("The value is not liked; give another.")
+
+
+@pytest.mark.parametrize("value", [8154711, ["8154711"], {"a": 8154711}])
+def test_a_secret_of_the_wrong_type_is_not_told(engine: Engine, value: object) -> None:
+    with pytest.raises(ValidationError) as caught:
+        engine.run(flow({"out": "n"}, n=("WithSecret", {"key": value})))
+    assert "8154711" not in json.dumps(caught.value.as_json())
+    assert "secret input 'key'" in caught.value.message
 
 
 def test_secrets_are_not_told(engine: Engine) -> None:

@@ -12,6 +12,7 @@ from graphcore import (
     Engine,
     ExecutionError,
     Expand,
+    Lazy,
     Limits,
     Link,
     NodeEntry,
@@ -153,6 +154,35 @@ def test_only_the_wanted_lazy_input_is_computed(engine: Engine) -> None:
     handle = engine.start(flow("n", nodes))
     assert handle.result(20).outputs == {"out": 41}
     assert "no" not in [event.node for event in handle.events() if isinstance(event, NodeStarted)]
+
+
+@pytest.mark.parametrize(
+    ("values", "result"),
+    [
+        ([Link("n"), Link("m"), 5], 10),
+        ([Link("m"), Link("m")], 4),
+        ([Link("n")], 3),
+        (Link("n"), 3),
+        (Link("range"), 6),
+        ([Link("range"), 1], 7),
+        ([1, 2], 3),
+        (4, 4),
+        ([], 0),
+    ],
+)
+def test_a_lazy_list_is_gathered_when_it_is_awaited(values: object, result: int) -> None:
+    @node("SumLater")
+    async def sum_later(values: Lazy[list[int]]) -> int:
+        return sum(await values)
+
+    nodes: Nodes = {
+        "n": ("Number", {"value": 3}),
+        "m": ("Number", {"value": 2}),
+        "range": ("Items", {"count": 4}),
+        "sum": ("SumLater", {"values": values}),
+    }
+    with Engine(Registry([*NODES, sum_later])) as engine:
+        assert engine.run(flow("sum", nodes))["out"] == result
 
 
 def test_a_lazy_input_may_be_a_plain_value(engine: Engine) -> None:
