@@ -30,8 +30,8 @@ class PlannedNode:
     """What will become of one node.
 
     `action` is "hit" (its result is there), "run", "deferred" (run only if a node asks for it) or "skip"
-    (nobody needs it). `reason` says why it is run. `seconds` and `size` (bytes of its result) are estimates, None where nothing like it was
-    run before.
+    (nobody needs it). `reason` says why it is run. `seconds` and `size` (bytes of its result) are estimates, None
+    where nothing like it was run before.
     """
 
     node: str
@@ -158,7 +158,11 @@ class _Planner:
         now = self.keys.input_digests(index)
         changed = [name for name in now if past.inputs.get(name) != now[name]]
         changed += [name for name in past.inputs if name not in now]
-        return f"new input: {', '.join(changed)}" if changed else "not kept: it is quick, or shows its result"
+        return (
+            f"new input: {', '.join(changed)}"
+            if changed
+            else "not kept: quick, shown to people, or made with another device, dtype or version"
+        )
 
     def _peak(self, planned: Sequence[PlannedNode]) -> int:
         """The most bytes of results that are alive at a time, as the executor drops them."""

@@ -49,7 +49,9 @@ class SocketType:
 
 def _is_kind_of(source: type | None, wanted: type | None) -> bool:
     """True for a subclass, but for Python's own: a bool is an int to Python, and not here."""
-    return source is not None and wanted is not None and wanted not in _PRIMITIVES and issubclass(source, wanted)
+    return (
+        source is not None and wanted is not None and wanted not in _PRIMITIVES and issubclass(source, wanted)
+    )
 
 
 def _names(kind: SocketType) -> set[str]:

@@ -34,7 +34,9 @@ class Numbers(NamedTuple):
 def _numbers(value: int | float) -> Numbers:
     whole = math.trunc(value)
     if not -(2**63) <= whole <= _LARGEST:
-        raise InputError(f"The result {value} is beyond 64 bits; use smaller numbers.", code="value-too-large")
+        raise InputError(
+            f"The result {value} is beyond 64 bits; use smaller numbers.", code="value-too-large"
+        )
     return Numbers(whole, float(value))
 
 
@@ -92,5 +94,3 @@ def _number(name: str, value: object) -> int | float:
     if isinstance(value, float) and math.isfinite(value):
         return value
     raise InputError(f"'{name}' must be a finite number, not {type(value).__name__}.", code="wrong-type")
-
-

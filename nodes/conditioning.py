@@ -102,7 +102,6 @@ def conditioning_set_mask(
     )
 
 
-
 @node("ConditioningSetTimestepRange", category="conditioning", title="Conditioning (Set Timestep Range)")
 def conditioning_set_timestep_range(
     conditioning: Conditioning, start: Moment = 0.0, end: Moment = 1.0
@@ -144,7 +143,8 @@ def inpaint_model_conditioning(
     def with_picture(conditioning: Conditioning) -> Conditioning:
         return Conditioning(
             tuple(
-                replace(entry, concat_latent=shown, concat_mask=prepared.mask) for entry in conditioning.entries
+                replace(entry, concat_latent=shown, concat_mask=prepared.mask)
+                for entry in conditioning.entries
             )
         )
 

@@ -20,6 +20,7 @@ MAX_CHARACTERS = 2000
 MAX_DEPTH = 50
 MAX_BITS = 256
 
+
 def _power(base: Number, exponent: Number) -> Number:
     if isinstance(base, int) and isinstance(exponent, int) and exponent >= 0:
         if base.bit_length() * exponent > MAX_BITS:
@@ -75,7 +76,9 @@ _FUNCTIONS: Mapping[str, Callable[..., Number]] = MappingProxyType(
         "tan": math.tan,
     }
 )
-_CONSTANTS: Mapping[str, Number] = MappingProxyType({"pi": math.pi, "e": math.e, "true": True, "false": False})
+_CONSTANTS: Mapping[str, Number] = MappingProxyType(
+    {"pi": math.pi, "e": math.e, "true": True, "false": False}
+)
 
 
 def evaluate(expression: str, names: Mapping[str, Number]) -> Number:
@@ -115,7 +118,9 @@ class _Evaluator:
             case ast.Name(id=name) if name in self.names:
                 return self.names[name]
             case ast.Name(id=name):
-                raise _error(self.expression, f"has the unknown name '{name}'; it knows {', '.join(self.names)}")
+                raise _error(
+                    self.expression, f"has the unknown name '{name}'; it knows {', '.join(self.names)}"
+                )
             case ast.UnaryOp(op=op, operand=operand) if type(op) in _UNARY:
                 return _UNARY[type(op)](self.value(operand, depth))
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:

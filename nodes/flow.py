@@ -38,9 +38,7 @@ class Pairs(NamedTuple):
 
 
 @node("Switch", category="logic", title="Switch", aliases=("ComfySwitchNode",))
-async def switch(
-    switch: bool, on_false: Lazy[T], on_true: Lazy[T]
-) -> Annotated[T, OutputName("output")]:
+async def switch(switch: bool, on_false: Lazy[T], on_true: Lazy[T]) -> Annotated[T, OutputName("output")]:
     """One of two values; what leads to the other one is not run."""
     return await (on_true if switch else on_false)
 
@@ -55,7 +53,9 @@ def list_of(items: list[T]) -> Each[T]:
 def pick(items: list[T], index: Annotated[int, Range(-MAX_ITEMS, MAX_ITEMS)] = 0) -> T:
     """One value of a list; -1 is the last."""
     if not -len(items) <= index < len(items):
-        raise InputError(f"The list has {len(items)} values, and number {index} is not among them.", code="bad-index")
+        raise InputError(
+            f"The list has {len(items)} values, and number {index} is not among them.", code="bad-index"
+        )
     return items[index]
 
 
@@ -89,7 +89,9 @@ def float_range(
 def every_pair(first: list[Any], second: list[Any]) -> Pairs:
     """Each value of the first list with each of the second, as two lists that are walked together."""
     if len(first) * len(second) > MAX_ITEMS:
-        raise InputError(f"There would be more than {MAX_ITEMS} pairs; shorten the lists.", code="over-budget")
+        raise InputError(
+            f"There would be more than {MAX_ITEMS} pairs; shorten the lists.", code="over-budget"
+        )
     pairs = [(one, other) for one in first for other in second]
     return Pairs(Each(one for one, _ in pairs), Each(other for _, other in pairs))
 

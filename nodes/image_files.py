@@ -83,7 +83,9 @@ def preview_image(ctx: Context, images: Image) -> None:
     _write_pictures(ctx, images, names, "temp", compress_level=1)
 
 
-def _write_pictures(ctx: Context, images: Image, names: OutputNames, kind: str, *, compress_level: int) -> None:
+def _write_pictures(
+    ctx: Context, images: Image, names: OutputNames, kind: str, *, compress_level: int
+) -> None:
     from nodes.diffusion.pictures import png_bytes, require_picture
 
     require_picture(images)

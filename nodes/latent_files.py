@@ -37,5 +37,7 @@ def load_latent(ctx: Context, latent: Annotated[str, FileChoice("input")]) -> La
 
     path = ctx.files.resolve_media(latent)
     if path.suffix.lower() not in (".latent", ".safetensors"):
-        raise InputError(f"'{latent}' is no .latent file; choose one.", code="bad-latent-file", location=latent)
+        raise InputError(
+            f"'{latent}' is no .latent file; choose one.", code="bad-latent-file", location=latent
+        )
     return Latent(read_latent(path))

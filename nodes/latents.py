@@ -65,7 +65,9 @@ def latent_upscale(
 
 @node("LatentUpscaleBy", category="latent", title="Upscale Latent By")
 def latent_upscale_by(
-    samples: Latent, upscale_method: LatentResize, scale_by: Annotated[float, Range(0.01, 8.0, step=0.01)] = 1.5
+    samples: Latent,
+    upscale_method: LatentResize,
+    scale_by: Annotated[float, Range(0.01, 8.0, step=0.01)] = 1.5,
 ) -> Latent:
     """Resize latents by a factor."""
     from nodes.diffusion.resizing import resize
@@ -173,7 +175,9 @@ def latent_batch(samples1: Latent, samples2: Latent) -> Latent:
 
 
 @node("LatentBatchSeedBehavior", category="latent/advanced", title="Latent Batch Seed Behavior")
-def latent_batch_seed_behavior(samples: Latent, seed_behavior: Literal["random", "fixed"] = "fixed") -> Latent:
+def latent_batch_seed_behavior(
+    samples: Latent, seed_behavior: Literal["random", "fixed"] = "fixed"
+) -> Latent:
     """Give all latents of a batch the same noise ("fixed"), or each its own ("random")."""
     if seed_behavior == "random":
         return replace(samples, batch_index=None)
@@ -200,7 +204,9 @@ def latent_subtract(samples1: Latent, samples2: Latent) -> Latent:
 
 
 @node("LatentMultiply", category="latent/advanced", title="Multiply Latent")
-def latent_multiply(samples: Latent, multiplier: Annotated[float, Range(-10.0, 10.0, step=0.01)] = 1.0) -> Latent:
+def latent_multiply(
+    samples: Latent, multiplier: Annotated[float, Range(-10.0, 10.0, step=0.01)] = 1.0
+) -> Latent:
     """Latents times a number."""
     return replace(samples, samples=samples.samples * multiplier)
 

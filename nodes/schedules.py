@@ -46,7 +46,12 @@ def basic_scheduler(
     return Sigmas(scheduled_sigmas(scheduler, parameterization_of(ctx, model), steps, denoise=denoise))
 
 
-@node("KarrasScheduler", category="sampling/custom/schedulers", title="Karras Scheduler", check=_check_ends_and_rho)
+@node(
+    "KarrasScheduler",
+    category="sampling/custom/schedulers",
+    title="Karras Scheduler",
+    check=_check_ends_and_rho,
+)
 def karras_scheduler(
     steps: StepCount = 20, sigma_max: Sigma = SIGMA_MAX, sigma_min: Sigma = SIGMA_MIN, rho: Rho = 7.0
 ) -> Sigmas:
@@ -56,7 +61,12 @@ def karras_scheduler(
     return Sigmas(karras(steps, sigma_min, sigma_max, rho=rho))
 
 
-@node("ExponentialScheduler", category="sampling/custom/schedulers", title="Exponential Scheduler", check=_check_ends)
+@node(
+    "ExponentialScheduler",
+    category="sampling/custom/schedulers",
+    title="Exponential Scheduler",
+    check=_check_ends,
+)
 def exponential_scheduler(
     steps: StepCount = 20, sigma_max: Sigma = SIGMA_MAX, sigma_min: Sigma = SIGMA_MIN
 ) -> Sigmas:
@@ -150,7 +160,9 @@ def manual_sigmas(sigmas: str = "1, 0.5") -> Sigmas:
 
     numbers = [float(found) for found in re.findall(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", sigmas)]
     if not all(math.isfinite(number) for number in numbers):
-        raise InputError("A sigma in the text is too large for a number; write smaller ones.", code="bad-sigmas")
+        raise InputError(
+            "A sigma in the text is too large for a number; write smaller ones.", code="bad-sigmas"
+        )
     return Sigmas(from_numbers(numbers))
 
 

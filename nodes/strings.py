@@ -76,7 +76,9 @@ def _formatted(values: dict[str, Any], name: str, how: str, conversion: str | No
 
 
 def _numbers(how: str) -> list[str]:
-    return "".join(character if character.isascii() and character.isdigit() else " " for character in how).split()
+    return "".join(
+        character if character.isascii() and character.isdigit() else " " for character in how
+    ).split()
 
 
 def _limited(text: str) -> str:

@@ -36,7 +36,12 @@ def clip_set_last_layer(clip: Clip, stop_at_clip_layer: Annotated[int, Range(-24
     return replace(clip, stop_at_layer=stop_at_clip_layer)
 
 
-@node("CLIPEncodeSDXL", category="conditioning", title="CLIP Text Encode (SDXL)", aliases=("CLIPTextEncodeSDXL",))
+@node(
+    "CLIPEncodeSDXL",
+    category="conditioning",
+    title="CLIP Text Encode (SDXL)",
+    aliases=("CLIPTextEncodeSDXL",),
+)
 def clip_encode_sdxl(
     ctx: Context,
     *,

@@ -99,7 +99,9 @@ def _write(value: Any, tensors: dict[str, Tensor]) -> object:
     if isinstance(value, values.Image):
         pictures = _exact_pictures(value.pixels)
         if pictures is not None:
-            written = [_put(torch.frombuffer(bytearray(data), dtype=torch.uint8), tensors) for data in pictures]
+            written = [
+                _put(torch.frombuffer(bytearray(data), dtype=torch.uint8), tensors) for data in pictures
+            ]
             return {"pictures": written, "verdicts": _write(value.verdicts, tensors)}
     members = {entry.name: _write(getattr(value, entry.name), tensors) for entry in fields(value)}
     return {"class": type(value).__name__, "fields": members}
@@ -107,13 +109,20 @@ def _write(value: Any, tensors: dict[str, Tensor]) -> object:
 
 def _put(tensor: Tensor, tensors: dict[str, Tensor]) -> str:
     name = str(len(tensors))
-    tensors[name] = tensor.clone() if tensor.data_ptr() in {held.data_ptr() for held in tensors.values()} else tensor
+    tensors[name] = (
+        tensor.clone() if tensor.data_ptr() in {held.data_ptr() for held in tensors.values()} else tensor
+    )
     return name
 
 
 def _exact_pictures(pixels: Tensor) -> list[bytes] | None:
     """A batch as PNG files, or None if eight bits do not hold it exactly."""
-    if pixels.dtype is not torch.float32 or pixels.ndim != 4 or pixels.shape[-1] not in (3, 4) or not len(pixels):
+    if (
+        pixels.dtype is not torch.float32
+        or pixels.ndim != 4
+        or pixels.shape[-1] not in (3, 4)
+        or not len(pixels)
+    ):
         return None
     levels = (pixels * 255).round()
     if not torch.isfinite(pixels).all() or levels.min() < 0 or levels.max() > 255:

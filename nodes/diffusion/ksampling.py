@@ -157,7 +157,9 @@ def parameterization_of(ctx: Context, model: Model) -> Parameterization:
     """What a model's sigmas mean, from its file's header and its options: no weights are read."""
     checkpoint = ctx.service(ModelStore).checkpoint(model.file)
     if checkpoint.parameterization is None:
-        raise InputError(f"{model.file.name} holds no diffusion network; choose another file.", code="no-network")
+        raise InputError(
+            f"{model.file.name} holds no diffusion network; choose another file.", code="no-network"
+        )
     return reparameterized(checkpoint.parameterization, model.options)
 
 
@@ -198,5 +200,3 @@ def noisy_latent(ctx: Context, model: Model, noise: Noise, sigmas: Tensor, laten
     scaled = latent_format.scaled(samples) if torch.count_nonzero(samples) else samples
     noisy = latent_format.unscaled(parameterization.add_noise(scaled, drawn, level))
     return replace(latent, samples=noisy.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0))
-
-

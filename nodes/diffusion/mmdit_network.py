@@ -49,7 +49,9 @@ class MmditNetwork:
         largest = config.pos_embed_max_size * config.patch_size
         if max(scene.latent.shape[-2:]) > largest:
             side = largest * self.latent_format.downscale
-            raise InputError(f"This model makes pictures of at most {side} pixels a side; ask for a smaller one.")
+            raise InputError(
+                f"This model makes pictures of at most {side} pixels a side; ask for a smaller one."
+            )
         wanted = {
             "text embeddings": config.joint_attention_dim,
             "pooled text vector": config.pooled_projection_dim,

@@ -57,7 +57,9 @@ def _predicting(parameterization: Parameterization, chosen: PredictionOption) ->
     betas = parameterization.betas
     if chosen.prediction == "lcm":
         return LatentConsistency(betas=betas, zero_snr=chosen.zero_snr)
-    return DiscreteDiffusion(betas=betas, prediction=_PREDICTIONS[chosen.prediction], zero_snr=chosen.zero_snr)
+    return DiscreteDiffusion(
+        betas=betas, prediction=_PREDICTIONS[chosen.prediction], zero_snr=chosen.zero_snr
+    )
 
 
 def reguided(guidance: Guidance, options: Sequence[ModelOption]) -> Guidance:

@@ -27,7 +27,9 @@ def joined(images: Sequence[Image]) -> Image:
         raise InputError("There is no picture in the list; give at least one.", code="empty-list")
     height, width = images[0].pixels.shape[1:3]
     fitted = [
-        image if image.pixels.shape[1:3] == (height, width) else resized(image, width, height, "bilinear", crop=True)
+        image
+        if image.pixels.shape[1:3] == (height, width)
+        else resized(image, width, height, "bilinear", crop=True)
         for image in images
     ]
     require_room(sum(image.pixels.shape[0] for image in images), width, height)
@@ -86,7 +88,9 @@ def _distance(length: int, first: bool, last: bool) -> Tensor:
     return (place if first else far).minimum(length - place if last else far)
 
 
-def composited(destination: Image, source: Image, x: int, y: int, mask: Mask | None, *, stretch: bool) -> Image:
+def composited(
+    destination: Image, source: Image, x: int, y: int, mask: Mask | None, *, stretch: bool
+) -> Image:
     """`source` in `destination` at x, y, where the mask is 1; `stretch` first resizes it to the destination."""
     height, width = destination.pixels.shape[1:3]
     over = resized(source, width, height, "bilinear") if stretch else source

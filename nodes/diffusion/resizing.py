@@ -62,7 +62,8 @@ def _to_aspect(samples: Tensor, aspect: float) -> Tensor:
 def _lanczos(samples: Tensor, width: int, height: int) -> Tensor:
     planes = samples.detach().cpu().float().flatten(0, 1).numpy()
     resized = [
-        np.asarray(Pillow.fromarray(plane).resize((width, height), Pillow.Resampling.LANCZOS)) for plane in planes
+        np.asarray(Pillow.fromarray(plane).resize((width, height), Pillow.Resampling.LANCZOS))
+        for plane in planes
     ]
     stacked = torch.from_numpy(np.stack(resized)).reshape(*samples.shape[:2], height, width)
     return stacked.clamp(0, 1).to(samples)

@@ -138,7 +138,9 @@ def load_checker(path: Path) -> SafetyChecker:
         vision=vision,
         projection=state["visual_projection.weight"],
         concepts=Concepts(vectors=state["concept_embeds"], thresholds=state["concept_embeds_weights"]),
-        special=Concepts(vectors=state["special_care_embeds"], thresholds=state["special_care_embeds_weights"]),
+        special=Concepts(
+            vectors=state["special_care_embeds"], thresholds=state["special_care_embeds_weights"]
+        ),
         side=int(config["image_size"]),
     )
     _check_shapes(path, checker, int(config["hidden_size"]))

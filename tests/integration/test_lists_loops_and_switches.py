@@ -64,7 +64,9 @@ def test_every_pair(engine: Engine) -> None:
 def test_picking_and_counting(engine: Engine) -> None:
     g = graph()
     items = g.ListOf(items=["a", "b", "c"])
-    g.output("value", g.TextFormat(template="{a}{b}", a=g.Pick(items=items, index=-1), b=g.Count(items=items)))
+    g.output(
+        "value", g.TextFormat(template="{a}{b}", a=g.Pick(items=items, index=-1), b=g.Count(items=items))
+    )
     assert value(engine, g) == "c3"
     g = graph()
     g.output("value", g.Pick(items=["a"], index=3))
@@ -131,7 +133,10 @@ def test_a_loop_on_pictures(engine: Engine) -> None:
     }
     g = graph()
     start = g.ImageCompositeMasked(
-        destination=g.EmptyImage(width=16, height=16), source=g.EmptyImage(width=4, height=4, color=0xFFFFFF), x=6, y=6
+        destination=g.EmptyImage(width=16, height=16),
+        source=g.EmptyImage(width=4, height=4, color=0xFFFFFF),
+        x=6,
+        y=6,
     )
     g.output("value", g.Repeat(body=json.dumps(body), value=start, count=4))
     g.output("once", g.ImageBlur(image=start, blur_radius=1, sigma=1.0))

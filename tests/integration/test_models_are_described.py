@@ -26,7 +26,10 @@ def test_checkpoints_and_adapters(
         (tmp_path / folder).mkdir()
     shutil.copy(tiny_models.sd1(dtype=torch.float16), tmp_path / "checkpoints" / "one.safetensors")
     shutil.copy(tiny_models.sdxl(), tmp_path / "checkpoints" / "xl.safetensors")
-    adapter = {"lora_unet_x.lora_up.weight": torch.zeros(4, 2), "lora_unet_x.lora_down.weight": torch.zeros(2, 4)}
+    adapter = {
+        "lora_unet_x.lora_up.weight": torch.zeros(4, 2),
+        "lora_unet_x.lora_down.weight": torch.zeros(2, 4),
+    }
     save_file(adapter, tmp_path / "loras" / "style.safetensors", metadata={"ss_output_name": "my style"})
     found = described(tmp_path, capsys)
     assert found["one.safetensors"]["family"] == "Stable Diffusion 1.x"

@@ -43,7 +43,9 @@ def test_it_runs(path: Path, engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in WORKFLOWS if "graphcore" in json.loads(path.read_text())], ids=lambda path: path.stem
+    "path",
+    [path for path in WORKFLOWS if "graphcore" in json.loads(path.read_text())],
+    ids=lambda path: path.stem,
 )
 def test_it_is_made_for_people(path: Path) -> None:
     document = json.loads(path.read_text(encoding="utf-8"))
@@ -75,7 +77,9 @@ def test_the_switch_runs_one_way_only(engine: Engine) -> None:
 
 
 def test_a_grid_holds_every_pair(engine: Engine) -> None:
-    result = engine.run(FOLDER / "xy-grid.json", steps=2, scales=[1.0, 9.0], samplers=["euler", "heun"], columns=2)
+    result = engine.run(
+        FOLDER / "xy-grid.json", steps=2, scales=[1.0, 9.0], samplers=["euler", "heun"], columns=2
+    )
     sheet = result["sheet"]
     assert isinstance(sheet, Image)
     assert sheet.pixels.shape == (1, 260, 260, 3)

@@ -32,12 +32,18 @@ def test_memory_and_descriptors_stay_flat(tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{server.port}"
         own = psutil.Process(server.process.pid)
         asyncio.run(soak(url, 0, 2000))
-        before = [(process.memory_info().rss, process.num_fds(), process.num_threads()) for process in family(own)]
+        before = [
+            (process.memory_info().rss, process.num_fds(), process.num_threads()) for process in family(own)
+        ]
         asyncio.run(soak(url, 2000, 8000))
-        after = [(process.memory_info().rss, process.num_fds(), process.num_threads()) for process in family(own)]
+        after = [
+            (process.memory_info().rss, process.num_fds(), process.num_threads()) for process in family(own)
+        ]
 
     assert len(after) == len(before)
-    for (rss, descriptors, threads), (later_rss, later_descriptors, later_threads) in zip(before, after, strict=True):
+    for (rss, descriptors, threads), (later_rss, later_descriptors, later_threads) in zip(
+        before, after, strict=True
+    ):
         assert later_rss - rss < 16 * 2**20
         assert later_descriptors <= descriptors + 2
         assert later_threads <= threads + 1

@@ -24,7 +24,8 @@ from tests.models import TinyModels, ema_state, sd1_parts, sd1_state, unet_state
 def assert_equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> None:
     assert sorted(one) == sorted(other)
     for name, tensor in one.items():
-        assert tensor.dtype == other[name].dtype and torch.equal(tensor, other[name]), name
+        assert tensor.dtype == other[name].dtype, name
+        assert torch.equal(tensor, other[name]), name
 
 
 def without_positions(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -88,7 +88,13 @@ def test_ranges_and_defaults() -> None:
         "max": 2**64 - 1,
         "control_after_generate": True,
     }
-    assert options("KSampler", "cfg")[1] == {"default": 8.0, "min": 0.0, "max": 100.0, "step": 0.1, "round": 0.01}
+    assert options("KSampler", "cfg")[1] == {
+        "default": 8.0,
+        "min": 0.0,
+        "max": 100.0,
+        "step": 0.1,
+        "round": 0.01,
+    }
     assert options("EmptyLatentImage", "width")[1] == {"default": 512, "min": 16, "max": 16384, "step": 8}
     assert options("KSampler", "scheduler")[0][:3] == ["simple", "sgm_uniform", "karras"]
     assert options("CLIPTextEncode", "text") == ["STRING", {"multiline": True, "dynamicPrompts": True}]

@@ -68,7 +68,10 @@ def test_values_stay_in_range(method: str) -> None:
 def test_lanczos_is_pillows() -> None:
     mild = Image(IMAGE.pixels * 0.3 + 0.3)
     array = (mild.pixels[0] * 255).round().byte().numpy()
-    wanted = np.asarray(Pillow.fromarray(array).resize((40, 30), Pillow.Resampling.LANCZOS), dtype=np.float32) / 255
+    wanted = (
+        np.asarray(Pillow.fromarray(array).resize((40, 30), Pillow.Resampling.LANCZOS), dtype=np.float32)
+        / 255
+    )
     ours = image_scale(mild, "lanczos", 40, 30, crop="disabled").pixels[0]
     torch.testing.assert_close(ours, torch.from_numpy(wanted), atol=1.5 / 255, rtol=0)
 
@@ -115,7 +118,11 @@ def test_a_sheet_goes_row_by_row() -> None:
     colours = [empty_image(8, 6, 1, colour) for colour in (0xFF0000, 0x00FF00, 0x0000FF)]
     sheet = image_sheet(colours, 2, 3).pixels[0]
     assert sheet.shape == (15, 19, 3)
-    assert [sheet[0, 0].tolist(), sheet[0, 18].tolist(), sheet[14, 0].tolist()] == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert [sheet[0, 0].tolist(), sheet[0, 18].tolist(), sheet[14, 0].tolist()] == [
+        [1, 0, 0],
+        [0, 1, 0],
+        [0, 0, 1],
+    ]
     assert sheet[14, 18].tolist() == [1, 1, 1]
     assert image_sheet(colours, 0, 0).pixels.shape == (1, 12, 16, 3)
     with pytest.raises(InputError, match="no picture"):
@@ -139,7 +146,9 @@ def test_pictures_in_pictures() -> None:
     placed = image_composite_masked(destination=IMAGE, source=red, x=16, y=2).pixels
     assert placed[:, 2:6, 16:, 0].eq(1).all()
     assert torch.equal(placed[:, :, :16], IMAGE.pixels[:, :, :16])
-    half = image_composite_masked(destination=empty_image(4, 4), source=red, mask=Mask(torch.full((1, 4, 4), 0.5)))
+    half = image_composite_masked(
+        destination=empty_image(4, 4), source=red, mask=Mask(torch.full((1, 4, 4), 0.5))
+    )
     assert half.pixels[0, 0, 0].tolist() == [0.5, 0, 0]
 
 

@@ -26,7 +26,12 @@ def test_round_trip(ctx: Context) -> None:
     samples = seeded(2, 4, 8, 6)
     save_latent(ctx, Latent(samples), "kept/%width%x%height%")
     item = ctx.shown[0]
-    assert item == {"kind": "latents", "filename": "48x64_00001_.latent", "subfolder": "kept", "type": "output"}
+    assert item == {
+        "kind": "latents",
+        "filename": "48x64_00001_.latent",
+        "subfolder": "kept",
+        "type": "output",
+    }
     assert torch.equal(load_latent(ctx, "kept/48x64_00001_.latent [output]").samples, samples)
 
 

@@ -152,7 +152,9 @@ def test_soft_edges_fade_only_inside_the_picture() -> None:
 def test_a_mask_chooses() -> None:
     mask = Mask(torch.zeros(1, 32, 32))
     mask.values[:, :, 16:] = 1
-    placed = latent_composite_masked(destination=LATENT, source=Latent(torch.ones(1, 4, 4, 4)), mask=mask).samples
+    placed = latent_composite_masked(
+        destination=LATENT, source=Latent(torch.ones(1, 4, 4, 4)), mask=mask
+    ).samples
     assert torch.equal(placed[:, :, :4, 0], LATENT.samples[:, :, :4, 0])
     assert placed[:, :, :4, 3].eq(1).all()
     stretched = latent_composite_masked(

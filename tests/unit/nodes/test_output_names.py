@@ -55,7 +55,19 @@ def test_batch_numbers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "prefix",
-    ["../cat", "a/../../cat", "/etc/cat", "\\\\host\\cat", "c:cat", "a//b", "", ".", "a\0b", "x" * 400, "a/" * 40],
+    [
+        "../cat",
+        "a/../../cat",
+        "/etc/cat",
+        "\\\\host\\cat",
+        "c:cat",
+        "a//b",
+        "",
+        ".",
+        "a\0b",
+        "x" * 400,
+        "a/" * 40,
+    ],
 )
 def test_prefixes_that_lead_out_are_refused(tmp_path: Path, prefix: str) -> None:
     inner = tmp_path / "output"

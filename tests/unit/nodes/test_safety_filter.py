@@ -94,9 +94,10 @@ def test_scores_are_those_of_diffusers(ctx: Context, reference: Any) -> None:
     ours = safety_filter(ctx, Image(pictures), "checker", "flag").images.verdicts
     with torch.no_grad():
         embeddings = reference.visual_projection(reference.vision_model(seen(pictures))[1])
-        cosines = torch.nn.functional.normalize(embeddings) @ torch.nn.functional.normalize(
-            reference.concept_embeds
-        ).T
+        cosines = (
+            torch.nn.functional.normalize(embeddings)
+            @ torch.nn.functional.normalize(reference.concept_embeds).T
+        )
     for verdict, row in zip(ours, cosines - 0.95, strict=True):
         assert torch.allclose(torch.tensor(verdict.scores), row, atol=2e-3)
     _, flagged = reference(seen(pictures), [picture.numpy() for picture in pictures])
@@ -156,9 +157,14 @@ def test_a_single_file_and_a_folder_agree(ctx: Context) -> None:
 
 def test_without_a_model_nothing_runs(tmp_path: Path) -> None:
     graph = Graph(all_nodes())
-    safe = graph.SafetyFilter(images=graph.EmptyImage(width=32, height=32), safety_model="checker", action="flag")
+    safe = graph.SafetyFilter(
+        images=graph.EmptyImage(width=32, height=32), safety_model="checker", action="flag"
+    )
     graph.SaveImage(images=safe.images)
-    with tiny_engine(tmp_path, tmp_path / "models") as engine, pytest.raises(ValidationError, match="There is no file"):
+    with (
+        tiny_engine(tmp_path, tmp_path / "models") as engine,
+        pytest.raises(ValidationError, match="There is no file"),
+    ):
         engine.run(graph.workflow())
     assert not list((tmp_path / "output").iterdir())
 

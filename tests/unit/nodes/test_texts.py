@@ -36,7 +36,20 @@ def test_templates(template: str, wanted: str) -> None:
 
 @pytest.mark.parametrize(
     "template",
-    ["{", "}", "{x}", "{a.__class__}", "{a[0]}", "{a!r}", "{}", "{0}", "{b:{c}}", "{b:999999999}", "{b:q}", "{d}"],
+    [
+        "{",
+        "}",
+        "{x}",
+        "{a.__class__}",
+        "{a[0]}",
+        "{a!r}",
+        "{}",
+        "{0}",
+        "{b:{c}}",
+        "{b:999999999}",
+        "{b:q}",
+        "{d}",
+    ],
 )
 def test_bad_templates_are_told(template: str) -> None:
     with pytest.raises(InputError):
@@ -58,7 +71,9 @@ def test_showing() -> None:
 
 
 def test_anything_is_described() -> None:
-    assert described(Latent(torch.zeros(1, 4, 2, 2))).startswith("Latent(samples: tensor [1, 4, 2, 2] from 0 to 0")
+    assert described(Latent(torch.zeros(1, 4, 2, 2))).startswith(
+        "Latent(samples: tensor [1, 4, 2, 2] from 0 to 0"
+    )
     assert described([True, None, "a"]) == "[true, null, a]"
     assert described({"a": 1}) == "{a: 1}"
     assert described(object()) == "object"

@@ -49,7 +49,9 @@ VALUES = {
     "strided latent": Latent(noise(1, 8, 8, 4).permute(0, 3, 1, 2)),
     "float image": Image(noise(1, 5, 7, 3).sigmoid()),
     "eight-bit image": Image(torch.arange(105 * 2).reshape(2, 5, 7, 3).remainder(256).float() / 255),
-    "judged image": Image(torch.zeros(1, 2, 2, 3), (SafetyVerdict(flagged=True, scores=(0.5,), action="blur"),)),
+    "judged image": Image(
+        torch.zeros(1, 2, 2, 3), (SafetyVerdict(flagged=True, scores=(0.5,), action="blur"),)
+    ),
     "mask": Mask(noise(1, 4, 4)),
     "sigmas": Sigmas(noise(21)),
     "sampler": Sampler(name="euler", options=(("eta", 0.5),)),
@@ -58,7 +60,9 @@ VALUES = {
     "conditioning": Conditioning(
         (
             ConditioningEntry(embeddings=noise(1, 77, 8), pooled=noise(1, 8), size=(1.0, 2.0)),
-            ConditioningEntry(embeddings=noise(1, 154, 8), area=Area(x=0, y=1, width=2, height=3), strength=0.5),
+            ConditioningEntry(
+                embeddings=noise(1, 154, 8), area=Area(x=0, y=1, width=2, height=3), strength=0.5
+            ),
         )
     ),
     "tied tensors": Conditioning((ConditioningEntry(embeddings=(shared := noise(1, 4, 4)), pooled=shared),)),
