@@ -25,9 +25,10 @@ from tests.models import TinyModels
 
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED = {"cli.md", "nodes.md", "errors.md"}
+SERVED = {"server.md", "comfyui-clients.md"}
 PAGES = [
     ROOT / "README.md",
-    *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.name not in GENERATED),
+    *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.name not in GENERATED | SERVED),
 ]
 EXECUTED = {"python", "console", "json", "toml"}
 UNEXECUTED = {"text", "sh"}
