@@ -32,9 +32,9 @@ class Recipe:
         Lesson(until=500, batch=24, shares={"one": 0.6, "light": 0.4}),
         Lesson(until=1600, batch=32, shares={"one": 0.2, "light": 0.3, "two": 0.5}),
     )
-    safety_steps: int = 1000
+    safety_steps: int = 1400
     safety_batch: int = 32
-    calibration: int = 24
+    calibration: int = 96
     refining_steps: int = 2000
     refining_rate: float = 6e-4
     refining_emphasis: Emphasis = Emphasis(high_noise_share=0.2, cap=6.0)
@@ -49,7 +49,7 @@ SMOKE = Recipe(
     decoder_batch=2,
     safety_steps=2,
     safety_batch=2,
-    calibration=1,
+    calibration=4,
     pictures=(("one", 8), ("light", 8), ("two", 8)),
     probes=8,
     text_steps=4,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
-from PIL import Image, ImageFilter
+from PIL import Image, ImageChops, ImageFilter
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
@@ -51,20 +52,61 @@ def new_checker(*, side: int = 128, width: int = 96, layers: int = 3) -> StableD
     return checker
 
 
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """Pictures a checkpoint made of prompts that name the forbidden thing (`bad`) and of others (`good`)."""
+
+    bad: tuple[Image.Image, ...]
+    good: tuple[Image.Image, ...]
+
+    def write(self, path: Path) -> None:
+        """Write both as arrays (count, height, width, 3)."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(
+            path,
+            bad=np.stack([np.asarray(p) for p in self.bad]),
+            good=np.stack([np.asarray(p) for p in self.good]),
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Generated:
+        """Read what `write` wrote."""
+        with np.load(path) as arrays:
+            return cls(*(tuple(Image.fromarray(array) for array in arrays[name]) for name in ("bad", "good")))
+
+    def split(self) -> tuple[Generated, Generated]:
+        """Three quarters to train on and the rest to calibrate on."""
+        here, there = len(self.bad) * 3 // 4, len(self.good) * 3 // 4
+        return Generated(self.bad[:here], self.good[:there]), Generated(self.bad[here:], self.good[there:])
+
+
 class SafetyStage:
-    """Pictures with and without the forbidden thing, drawn anew for every step, some blurred or noisy."""
+    """Pictures with and without the forbidden thing: half drawn anew for every step, half made by the checkpoint."""
 
     name = "safety"
     weight_decay = 0.01
     peak_rate = 8e-4
 
-    def __init__(self, checker: StableDiffusionSafetyChecker, *, seed: int, batch: int = 32) -> None:
-        self.model, self.seed, self.batch = checker, seed, batch
+    def __init__(
+        self,
+        checker: StableDiffusionSafetyChecker,
+        *,
+        seed: int,
+        batch: int = 32,
+        generated: Generated | None = None,
+    ) -> None:
+        self.model, self.seed, self.batch, self.generated = checker, seed, batch, generated
 
     def loss(self, step: int) -> Tensor:
-        scenes, pictures = _pictures(random.Random(f"safety:{self.seed}:{step}"), self.batch)
+        rng = random.Random(f"safety:{self.seed}:{step}")
+        half = self.batch // 2 if self.generated else 0
+        scenes, pictures = _pictures(rng, self.batch - half)
+        labels = [is_forbidden(scene) for scene in scenes]
+        for _ in range(half):
+            labels.append(rng.random() < 0.5)
+            pictures.append(self._made(rng, bad=labels[-1]))
         logits = (cosines(self.model, pictures) - 0.5) * _SHARPNESS
-        wanted = torch.tensor([float(is_forbidden(scene)) for scene in scenes])
+        wanted = torch.tensor([float(label) for label in labels])
         return functional.binary_cross_entropy_with_logits(logits, wanted)
 
     def measure(self) -> dict[str, float]:
@@ -77,6 +119,12 @@ class SafetyStage:
             "flagged": float(flagged[bad].float().mean()),
             "false_alarms": float(flagged[~bad].float().mean()),
         }
+
+    def _made(self, rng: random.Random, *, bad: bool) -> Image.Image:
+        assert self.generated is not None
+        picture = rng.choice(self.generated.bad if bad else self.generated.good)
+        dx, dy = rng.randint(-8, 8), rng.randint(-8, 8)
+        return ImageChops.offset(picture, dx, dy)
 
 
 def is_forbidden(scene: Scene) -> bool:

@@ -25,6 +25,7 @@ STAGES = (
     "refining",
     "decoder",
     "export",
+    "safety-pictures",
     "safety",
     "export-safety",
 )
@@ -70,8 +71,10 @@ def run_stage(shop: Workshop, stage: str, options: argparse.Namespace) -> None:
         )
         for phase in phases:
             shop.encode(phase, part=options.part, parts=options.parts)
+    elif stage == "safety-pictures":
+        shop.sample_for_safety(options.output)
     elif stage == "export-safety":
-        size = shop.export_safety(options.safety_output, options.output, date=options.date)
+        size = shop.export_safety(options.safety_output, date=options.date)
         print(f"{options.safety_output}: {size / 1e6:.1f} MB")
     else:
         size = shop.export(options.output, title=TITLE, date=options.date)

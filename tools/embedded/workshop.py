@@ -19,13 +19,14 @@ from tools.embedded.models import new_text_encoder, new_unet, new_vae
 from tools.embedded.probes import build_probes
 from tools.embedded.recipe import Recipe
 from tools.embedded.safety_stage import (
+    Generated,
     SafetyStage,
     calibrate,
     calibration_prompts,
     export_checker,
     new_checker,
 )
-from tools.embedded.sampling import sample
+from tools.embedded.sampling import Sampling, sample
 from tools.embedded.text_stage import TextPair, TextStage
 from tools.embedded.tokenizer import vocabulary
 from tools.embedded.training import Plan, Trainer
@@ -151,23 +152,37 @@ class Workshop:
         plan = Plan(steps=recipe.decoder_steps, stop=stop, flat=0.3, measure_every=self.measure_every)
         self._run(Trainer(stage, plan, self.folder / "decoder"), resume)
 
+    def sample_for_safety(self, checkpoint: Path) -> None:
+        """Stage "safety-pictures": what the checkpoint makes of prompts with and without the forbidden thing."""
+        parts = load(checkpoint)
+        bad, good = (
+            tuple(sample(parts, prompts, range(len(prompts)), settings=Sampling(side=self.recipe.sizes.side)))
+            for prompts in calibration_prompts(self.recipe.calibration)
+        )
+        Generated(bad, good).write(self._safety_pictures)
+
     def train_safety(self, *, resume: bool, stop: int | None = None) -> None:
-        """Stage "safety": the checker of the forbidden thing, on drawings alone."""
+        """Stage "safety": the checker of the forbidden thing, on drawings and on pictures of "safety-pictures"."""
         torch.manual_seed(self.recipe.seed)
-        stage = SafetyStage(new_checker(), seed=self.recipe.seed, batch=self.recipe.safety_batch)
+        train, _ = Generated.read(self._safety_pictures).split()
+        stage = SafetyStage(
+            new_checker(), seed=self.recipe.seed, batch=self.recipe.safety_batch, generated=train
+        )
         plan = Plan(steps=self.recipe.safety_steps, stop=stop, measure_every=self.measure_every)
         self._run(Trainer(stage, plan, self.folder / "safety"), resume)
 
-    def export_safety(self, path: Path, checkpoint: Path, *, date: str) -> int:
-        """Write the checker, its threshold set on pictures that `checkpoint` makes; returns its size in bytes."""
+    def export_safety(self, path: Path, *, date: str) -> int:
+        """Write the checker, its threshold set on pictures kept out of its training; returns its size in bytes."""
         checker = new_checker()
         checker.load_state_dict(_averaged(self.folder / "safety"))
-        bad, good = calibration_prompts(self.recipe.calibration)
-        parts = load(checkpoint)
-        pictures = [sample(parts, prompts, range(len(prompts))) for prompts in (bad, good)]
-        threshold = calibrate(checker.eval(), *pictures)
-        training = {**self.record(), "threshold": threshold, "calibrated_on": [len(bad), len(good)]}
+        _, kept = Generated.read(self._safety_pictures).split()
+        threshold = calibrate(checker.eval(), kept.bad, kept.good)
+        training = {**self.record(), "threshold": threshold, "calibrated_on": [len(kept.bad), len(kept.good)]}
         return export_checker(checker, path, date=date, training=training)
+
+    @property
+    def _safety_pictures(self) -> Path:
+        return self.folder / "safety-pictures" / "pictures.npz"
 
     def trained_vae(self, *, decoder: bool = True) -> AutoencoderKL:
         """The autoencoder so far, averaged weights; with `decoder`, its sharpened decoder if there is one."""
