@@ -32,7 +32,7 @@ class Recipe:
         Lesson(until=500, batch=24, shares={"one": 0.6, "light": 0.4}),
         Lesson(until=1600, batch=32, shares={"one": 0.2, "light": 0.3, "two": 0.5}),
     )
-    safety_steps: int = 1400
+    safety_steps: int = 3600
     safety_batch: int = 32
     calibration: int = 96
     refining_steps: int = 2000

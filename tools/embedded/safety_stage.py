@@ -136,25 +136,38 @@ def cosines(checker: StableDiffusionSafetyChecker, pictures: Sequence[Image.Imag
     """Cosine of each picture's embedding with the forbidden concept: (count,)."""
     side = int(checker.config.vision_config.image_size)
     seen = torch.stack([_seen(picture, side) for picture in pictures])
+    seen = seen.to(checker.concept_embeds.device)
     embeddings = checker.visual_projection(checker.vision_model(seen).pooler_output)
-    cosine: Tensor = functional.cosine_similarity(embeddings, checker.concept_embeds[:1], dim=1)
+    cosine: Tensor = functional.cosine_similarity(embeddings, checker.concept_embeds[:1], dim=1).cpu()
     return cosine
 
 
 def calibrate(
     checker: StableDiffusionSafetyChecker, bad: Sequence[Image.Image], good: Sequence[Image.Image]
 ) -> float:
-    """Set the threshold between forbidden and other pictures where fewest of both are mistaken; return it."""
+    """Set the threshold where the shares of forbidden pictures passed and of others flagged add up to least.
+
+    Of equally good thresholds it takes the middle one by value. Returns it.
+    """
     with torch.no_grad():
         here, there = cosines(checker, bad), cosines(checker, good)
-    marks = torch.cat([here, there]).sort().values
-    middles = (marks[1:] + marks[:-1]) / 2
-    mistakes = torch.stack([(here <= m).float().mean() + (there > m).float().mean() for m in middles])
-    best = middles[mistakes <= mistakes.min() + 1e-6]
-    threshold = float(best[len(best) // 2])
+    candidates = torch.linspace(-1, 1, 401)
+    mistakes = torch.stack([(here <= m).float().mean() + (there > m).float().mean() for m in candidates])
+    best = candidates[mistakes <= mistakes.min() + 1e-6]
+    threshold = float((best[0] + best[-1]) / 2)
     with torch.no_grad():
         checker.concept_embeds_weights[0] = threshold
     return threshold
+
+
+def drawings_apart(count: int) -> Generated:
+    """Drawings of scenes with and without the forbidden thing, `count` in all, none of them used in training."""
+    scenes, pictures = _pictures(random.Random("safety: calibration"), count)
+    pairs = list(zip(scenes, pictures, strict=True))
+    return Generated(
+        tuple(picture for scene, picture in pairs if is_forbidden(scene)),
+        tuple(picture for scene, picture in pairs if not is_forbidden(scene)),
+    )
 
 
 def calibration_prompts(count: int) -> tuple[list[str], list[str]]:

@@ -69,14 +69,18 @@ class SceneReader(nn.Module):
 
     def right(self, pooled: Tensor, answers: Answers) -> Tensor:
         """Which captions are wholly understood as to things: (batch,) booleans."""
-        kinds = self.kinds(pooled).view(-1, _CELLS, len(_KINDS)).argmax(2) == answers.kinds
-        colours = self.colours(pooled).view(-1, _CELLS, len(_COLOURS)).argmax(2) == answers.colours
+        kinds = self.kinds(pooled).view(-1, _CELLS, len(_KINDS)).argmax(2) == answers.kinds.to(pooled.device)
+        colours = self.colours(pooled).view(-1, _CELLS, len(_COLOURS)).argmax(2) == answers.colours.to(
+            pooled.device
+        )
         right: Tensor = kinds.all(1) & colours.all(1)
         return right
 
     def light_right(self, pooled: Tensor, answers: Answers) -> Tensor:
         """Of which captions the side of sun or moon is understood: (batch,) booleans."""
-        right: Tensor = self.facts(pooled).split(self.sizes, dim=1)[3].argmax(1) == answers.facts[:, 3]
+        right: Tensor = self.facts(pooled).split(self.sizes, dim=1)[3].argmax(1) == answers.facts[:, 3].to(
+            pooled.device
+        )
         return right
 
 
@@ -120,8 +124,8 @@ class TextStage:
         answers = Answers.of(scenes)
         with torch.no_grad():
             pooled = self._pooled(scenes, rng)
-            right = self.model.reader.right(pooled, answers).float()
-            light = self.model.reader.light_right(pooled, answers).float()
+            right = self.model.reader.right(pooled, answers).float().cpu()
+            light = self.model.reader.light_right(pooled, answers).float().cpu()
         two = torch.tensor([len(s.things) == 2 for s in scenes])
         lit = answers.facts[:, 3] > 0
         return {
@@ -143,7 +147,8 @@ class TextStage:
         texts = [caption(scene, rng) for scene in scenes]
         padding = "max_length" if rng.random() < 0.1 else "longest"
         tokens = self.tokenizer(texts, padding=padding, truncation=True, return_tensors="pt")["input_ids"]
-        pooled: Tensor = self.model.text_encoder(tokens).pooler_output
+        device = next(self.model.parameters()).device
+        pooled: Tensor = self.model.text_encoder(tokens.to(device)).pooler_output
         return pooled
 
 

@@ -23,6 +23,7 @@ from tools.embedded.safety_stage import (
     SafetyStage,
     calibrate,
     calibration_prompts,
+    drawings_apart,
     export_checker,
     new_checker,
 )
@@ -93,7 +94,7 @@ class Workshop:
     def _train_text(self, name: str, pair: TextPair, rate: float, resume: bool, stop: int | None) -> None:
         recipe = self.recipe
         stage = TextStage(
-            pair,
+            pair.to(self.device),
             vocabulary().tokenizer(),
             seed=recipe.seed + (name == "rereading"),
             held_out=load_held_out(),
@@ -166,7 +167,10 @@ class Workshop:
         torch.manual_seed(self.recipe.seed)
         train, _ = Generated.read(self._safety_pictures).split()
         stage = SafetyStage(
-            new_checker(), seed=self.recipe.seed, batch=self.recipe.safety_batch, generated=train
+            new_checker().to(self.device),
+            seed=self.recipe.seed,
+            batch=self.recipe.safety_batch,
+            generated=train,
         )
         plan = Plan(steps=self.recipe.safety_steps, stop=stop, measure_every=self.measure_every)
         self._run(Trainer(stage, plan, self.folder / "safety"), resume)
@@ -176,8 +180,10 @@ class Workshop:
         checker = new_checker()
         checker.load_state_dict(_averaged(self.folder / "safety"))
         _, kept = Generated.read(self._safety_pictures).split()
-        threshold = calibrate(checker.eval(), kept.bad, kept.good)
-        training = {**self.record(), "threshold": threshold, "calibrated_on": [len(kept.bad), len(kept.good)]}
+        drawn = drawings_apart(8 * self.recipe.calibration)
+        bad, good = kept.bad + drawn.bad, kept.good + drawn.good
+        threshold = calibrate(checker.eval(), bad, good)
+        training = {**self.record(), "threshold": threshold, "calibrated_on": [len(bad), len(good)]}
         return export_checker(checker, path, date=date, training=training)
 
     @property
@@ -217,7 +223,7 @@ class Workshop:
         for path in sorted(self.folder.glob("*/record.json")):
             record = json.loads(path.read_text())
             record["figures"] = record["figures"][-1:]
-            stages[record.pop("stage")] = record
+            stages[path.parent.name] = record
         return {"recipe": asdict(self.recipe), "stages": stages, "device": self.device}
 
     def _run(self, trainer: Trainer, resume: bool) -> None:
