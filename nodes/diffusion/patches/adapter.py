@@ -30,8 +30,10 @@ class Adapter:
     tensors: Mapping[str, Tensor]
     scale: float = 1.0
 
-    def applied(self, weight: Tensor, strength: float) -> Tensor:
-        """The weight with `strength` times this adapter, float32; `weight` is left as it is.
+    def applied(self, weight: Tensor, strength: float, out: Tensor | None = None) -> Tensor:
+        """The weight with `strength` times this adapter, float32; `weight` is left as it is, unless it is `out`.
+
+        `out`, contiguous and of the weight's shape, is room for the result that may be used.
 
         Raises ModelFileError if the shapes do not fit, or a value is not finite.
         """
@@ -41,19 +43,28 @@ class Adapter:
                 code="adapter-damaged",
             )
         try:
-            return self._changed(weight, strength)
+            return self._changed(weight, strength, out)
         except (RuntimeError, ValueError, IndexError) as error:
             raise ModelFileError(
                 f"An adapter of kind {self.kind} does not fit a weight of shape {list(weight.shape)}: {error}.",
                 code="adapter-shape",
             ) from error
 
-    def _changed(self, weight: Tensor, strength: float) -> Tensor:
+    def _changed(self, weight: Tensor, strength: float, out: Tensor | None) -> Tensor:
+        if self.kind == "lora" and not {"mid", "dora_scale"} & set(self.tensors):
+            return self._added(weight, strength, out)
         delta = self._delta(weight.shape)
         magnitude = self.tensors.get("dora_scale")
         if magnitude is None:
             return torch.add(weight, delta, alpha=strength)
         return _rescaled(weight, delta, magnitude.float(), strength)
+
+    def _added(self, weight: Tensor, strength: float, out: Tensor | None) -> Tensor:
+        """The plain low-rank case in one pass, without the delta ever standing in memory by itself."""
+        up, down = self._get("up").flatten(1), self._get("down").flatten(1)
+        factor = strength * self._scale(down.shape[0])
+        room = None if out is None else out.view(weight.shape[0], -1)
+        return torch.addmm(weight.flatten(1), up, down, alpha=factor, out=room).reshape(weight.shape)
 
     def _delta(self, shape: torch.Size) -> Tensor:
         rank: int | None
@@ -65,9 +76,12 @@ class Adapter:
             delta, rank = _lokr(self.tensors)
         else:
             return self._get("diff").reshape(shape)
-        alpha = self.tensors.get("alpha")
-        scale = self.scale if alpha is None or rank is None else float(alpha) / rank
+        scale = self._scale(rank)
         return delta.reshape(shape).mul_(scale) if scale != 1.0 else delta.reshape(shape)
+
+    def _scale(self, rank: int | None) -> float:
+        alpha = self.tensors.get("alpha")
+        return self.scale if alpha is None or rank is None else float(alpha) / rank
 
     def _get(self, role: str) -> Tensor:
         return self.tensors[role].float()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from graphcore.errors import InputError
 from nodes.diffusion.part import Part
+from nodes.diffusion.patches.adapter import Adapter
 from nodes.diffusion.patches.adapter_file import AdapterEntry, AdapterFile, open_adapters
 from nodes.diffusion.patches.module_names import Target, module_names
 from nodes.values import FileRef, LoraPatch, Patch
@@ -36,30 +37,55 @@ class LoraPatcher:
     ) -> Mapping[str, Tensor]:
         """The changed weights by name, in the dtype and on the device of those they replace."""
         names = module_names(part.kind, part.name, part.config, weights)
-        changed: dict[str, Tensor] = {}
+        planned: dict[str, list[tuple[Adapter, float]]] = {}
         for patch in patches:
             if not isinstance(patch, LoraPatch):
                 raise InputError(f"A patch of kind {type(patch).__name__} cannot be applied to weights.")
             file = open_adapters(self.resolve(patch.file))
             found = matching(file, names, weights)
             for item, adapter in zip(found, file.load(match.entry for match in found), strict=True):
-                before = changed.get(item.tensor)
-                if before is None:
-                    before = weights[item.tensor].float()
-                moved = type(adapter)(
-                    kind=adapter.kind,
-                    tensors={role: tensor.to(before.device) for role, tensor in adapter.tensors.items()},
-                    scale=adapter.scale,
-                )
-                changed[item.tensor] = moved.applied(before, patch.strength)
-        return {name: _as(tensor, weights[name]) for name, tensor in changed.items()}
+                planned.setdefault(item.tensor, []).append((adapter, patch.strength))
+        changed = _room_like({name: weights[name] for name in planned})
+        largest = max((tensor.numel() for tensor in changed.values()), default=0)
+        scratch = torch.empty(largest, device=next((t.device for t in changed.values()), None))
+        for name, adapters in planned.items():
+            room, weight = changed[name], weights[name]
+            direct = room.dtype == torch.float32 and room.is_contiguous()
+            work = room if direct else scratch[: weight.numel()].view(weight.shape)
+            result = _applied(weight, adapters, work)
+            if result.data_ptr() != room.data_ptr():
+                room.copy_(result)
+        return changed
 
 
-def _as(tensor: Tensor, model: Tensor) -> Tensor:
-    made = tensor.to(model.dtype)
-    if model.ndim == 4 and not model.is_contiguous():
-        made = made.contiguous(memory_format=torch.channels_last)
-    return made
+def _applied(weight: Tensor, adapters: list[tuple[Adapter, float]], work: Tensor) -> Tensor:
+    """The weight with the adapters, in order, in float32; `work` is room to compute in."""
+    changed = weight if weight.dtype == torch.float32 else work.copy_(weight)
+    for adapter, strength in adapters:
+        tensors = {role: tensor.to(weight.device) for role, tensor in adapter.tensors.items()}
+        changed = replace(adapter, tensors=tensors).applied(changed, strength, work)
+    return changed
+
+
+def _room_like(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Room for copies of tensors, in one block for each dtype: hundreds of blocks cost several times as much to map."""
+    room: dict[str, Tensor] = {}
+    for dtype in {tensor.dtype for tensor in tensors.values()}:
+        chosen = {name: tensor for name, tensor in tensors.items() if tensor.dtype == dtype}
+        device = next(iter(chosen.values())).device
+        block = torch.empty(sum(tensor.numel() for tensor in chosen.values()), dtype=dtype, device=device)
+        sizes = [tensor.numel() for tensor in chosen.values()]
+        for (name, tensor), flat in zip(chosen.items(), torch.split(block, sizes), strict=True):
+            room[name] = _shaped_like(flat, tensor)
+    return room
+
+
+def _shaped_like(flat: Tensor, tensor: Tensor) -> Tensor:
+    """A view of a flat tensor with another's shape, and its channels last where that one has them so."""
+    if tensor.ndim == 4 and not tensor.is_contiguous():
+        count, channels, height, width = tensor.shape
+        return flat.view(count, height, width, channels).permute(0, 3, 1, 2)
+    return flat.view(tensor.shape)
 
 
 def matching(file: AdapterFile, names: Mapping[str, Target], weights: Mapping[str, object]) -> list[Matched]:
