@@ -102,7 +102,8 @@ class BarView:
         if self._previews and event.preview is not None:
             from graphcore.cli.preview import preview_text
 
-            self._live.update(Group(preview_text(event.preview.data, width=48), self._progress))
+            drawn = Group(preview_text(event.preview.data, width=48), self._progress)
+            self._live.update(drawn, refresh=True)
 
     def _end(self, event: NodeFinished | NodeFailed | NodeSkipped) -> None:
         bar = self._bars.get(event.node)
