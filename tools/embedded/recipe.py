@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tools.embedded.diffusion_stage import Emphasis, Lesson
 from tools.embedded.models import TINY, Sizes
@@ -20,7 +21,7 @@ class Recipe:
     decoder_steps: int = 900
     decoder_rate: float = 4e-4
     decoder_batch: int = 4
-    pictures: tuple[tuple[str, int], ...] = (("one", 4096), ("light", 4096), ("two", 8192))
+    pictures: tuple[tuple[str, int], ...] = (("one", 4096), ("light", 4096), ("two", 8192), ("shapes", 4096), ("pairs", 8192))
     probes: int = 256
     text_steps: int = 1600
     text_rate: float = 1e-3
@@ -39,6 +40,19 @@ class Recipe:
     refining_rate: float = 6e-4
     refining_emphasis: Emphasis = Emphasis(high_noise_share=0.2, cap=6.0)
     refining: Lesson = Lesson(until=10**9, batch=32, shares={"one": 0.35, "light": 0.35, "two": 0.3})
+    pair_reading_steps: int = 6000
+    pair_reading_rate: float = 1e-3
+    pair_reading: Mapping[str, float] = field(
+        default_factory=lambda: {"one": 0.1, "light": 0.15, "two": 0.15, "shapes": 0.1, "pairs": 0.5}
+    )
+    finishing_steps: int = 5500
+    finishing_rate: float = 6e-4
+    finishing_emphasis: Emphasis = Emphasis(high_noise_share=0.2, cap=6.0)
+    finishing: Lesson = Lesson(
+        until=10**9,
+        batch=32,
+        shares={"one": 0.15, "light": 0.15, "two": 0.15, "shapes": 0.2, "pairs": 0.35},
+    )
 
 
 SMOKE = Recipe(
@@ -50,9 +64,10 @@ SMOKE = Recipe(
     safety_steps=2,
     safety_batch=2,
     calibration=4,
-    pictures=(("one", 8), ("light", 8), ("two", 8)),
+    pictures=(("one", 8), ("light", 8), ("two", 8), ("shapes", 8), ("pairs", 8)),
     probes=8,
     text_steps=4,
+    pair_reading_steps=4,
     text_batch=8,
     diffusion_steps=6,
     lessons=(
@@ -62,4 +77,6 @@ SMOKE = Recipe(
     ),
     refining_steps=3,
     refining=Lesson(until=10**9, batch=4, shares={"one": 0.5, "two": 0.5}),
+    finishing_steps=3,
+    finishing=Lesson(until=10**9, batch=4, shares={"shapes": 0.5, "pairs": 0.5}),
 )

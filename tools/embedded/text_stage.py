@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +21,7 @@ _BACKGROUNDS = ("", *BACKGROUNDS)
 _SKIES = ("", *SKIES)
 _GROUNDS = ("", *GROUNDS)
 _CELLS = 9
-_MIX = {"one": 0.2, "light": 0.3, "two": 0.5}
+SHARES = {"one": 0.2, "light": 0.3, "two": 0.5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +108,20 @@ class TextStage:
         held_out: HeldOut,
         batch: int = 64,
         peak_rate: float = 1e-3,
+        shares: Mapping[str, float] = SHARES,
     ) -> None:
         self.model, self.tokenizer, self.seed, self.held_out = pair, tokenizer, seed, held_out
-        self.batch, self.peak_rate = batch, peak_rate
+        self.batch, self.peak_rate, self.shares = batch, peak_rate, shares
 
     def loss(self, step: int) -> Tensor:
         rng = random.Random(f"text:{self.seed}:{step}")
-        scenes = self._scenes(rng, self.batch)
+        scenes = self._scenes(rng, self.batch, self.shares)
         return self.model.reader.loss(self._pooled(scenes, rng), Answers.of(scenes))
 
     def measure(self) -> dict[str, float]:
         """Share of unseen captions of which kind, colour and place of all things are read rightly."""
         rng = random.Random("text: unseen")
-        scenes = self._scenes(rng, 200)
+        scenes = self._scenes(rng, 200, SHARES)
         answers = Answers.of(scenes)
         with torch.no_grad():
             pooled = self._pooled(scenes, rng)
@@ -134,10 +135,10 @@ class TextStage:
             "understood_light": float(light[lit].mean()),
         }
 
-    def _scenes(self, rng: random.Random, count: int) -> list[Scene]:
+    def _scenes(self, rng: random.Random, count: int, shares: Mapping[str, float]) -> list[Scene]:
         scenes: list[Scene] = []
         while len(scenes) < count:
-            phase = rng.choices(list(_MIX), list(_MIX.values()))[0]
+            phase = rng.choices(list(shares), list(shares.values()))[0]
             scene = Draw(PHASES[phase], rng).scene()
             if scene.meaning() not in self.held_out.meanings:
                 scenes.append(scene)

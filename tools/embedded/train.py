@@ -23,6 +23,8 @@ STAGES = (
     "diffusion",
     "rereading",
     "refining",
+    "pair-reading",
+    "finishing",
     "decoder",
     "export",
     "safety-pictures",
@@ -57,6 +59,8 @@ def run_stage(shop: Workshop, stage: str, options: argparse.Namespace) -> None:
         "diffusion": shop.train_diffusion,
         "rereading": shop.reread,
         "refining": shop.refine_diffusion,
+        "pair-reading": shop.read_pairs,
+        "finishing": shop.finish_diffusion,
         "decoder": shop.train_decoder,
         "safety": shop.train_safety,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from tools.embedded.safety_stage import (
     new_checker,
 )
 from tools.embedded.sampling import Sampling, sample
-from tools.embedded.text_stage import TextPair, TextStage
+from tools.embedded.text_stage import SHARES, TextPair, TextStage
 from tools.embedded.tokenizer import vocabulary
 from tools.embedded.training import Plan, Trainer
 from tools.embedded.vae_stage import VaeStage
@@ -89,21 +90,50 @@ class Workshop:
         pair = TextPair(self._new_text_encoder())
         state = _averaged(self.folder / "diffusion")
         pair.load_state_dict({name: state[name] for name in pair.state_dict()})
-        self._train_text("rereading", pair, self.recipe.rereading_rate, resume, stop)
+        self._train_text("rereading", pair, self.recipe.rereading_rate, resume, stop, seed=1)
 
-    def _train_text(self, name: str, pair: TextPair, rate: float, resume: bool, stop: int | None) -> None:
+    def read_pairs(self, *, resume: bool, stop: int | None = None) -> None:
+        """Stage "pair-reading": the text encoder of "refining" learns captions of two things, before "finishing"."""
+        pair = TextPair(self._new_text_encoder())
+        state = _averaged(self.folder / "refining")
+        pair.load_state_dict({name: state[name] for name in pair.state_dict()})
+        recipe = self.recipe
+        self._train_text(
+            "pair-reading",
+            pair,
+            recipe.pair_reading_rate,
+            resume,
+            stop,
+            steps=recipe.pair_reading_steps,
+            seed=3,
+            shares=recipe.pair_reading,
+        )
+
+    def _train_text(
+        self,
+        name: str,
+        pair: TextPair,
+        rate: float,
+        resume: bool,
+        stop: int | None,
+        *,
+        steps: int | None = None,
+        seed: int = 0,
+        shares: Mapping[str, float] = SHARES,
+    ) -> None:
         recipe = self.recipe
         stage = TextStage(
             pair.to(self.device),
             vocabulary().tokenizer(),
-            seed=recipe.seed + (name == "rereading"),
+            seed=recipe.seed + seed,
             held_out=load_held_out(),
             batch=recipe.text_batch,
             peak_rate=rate,
+            shares=shares,
         )
         stage.name = name
         plan = Plan(
-            steps=recipe.text_steps,
+            steps=steps or recipe.text_steps,
             stop=stop,
             warm_up=40,
             flat=0.4,
@@ -137,6 +167,22 @@ class Workshop:
         stage.name = "refining"
         plan = Plan(steps=recipe.refining_steps, stop=stop, flat=0.3, measure_every=self.measure_every)
         self._run(Trainer(stage, plan, self.folder / "refining"), resume)
+
+    def finish_diffusion(self, *, resume: bool, stop: int | None = None) -> None:
+        """Stage "finishing": goes on from "refining" and "pair-reading", with more shapes and more pairs."""
+        recipe = self.recipe
+        pair = self._new_pair()
+        pair.load_state_dict(_averaged(self.folder / "refining") | _averaged(self.folder / "pair-reading"))
+        stage = self._diffusion_stage(
+            pair,
+            (recipe.finishing,),
+            seed=recipe.seed + 2,
+            rate=recipe.finishing_rate,
+            emphasis=recipe.finishing_emphasis,
+        )
+        stage.name = "finishing"
+        plan = Plan(steps=recipe.finishing_steps, stop=stop, flat=0.4, measure_every=self.measure_every)
+        self._run(Trainer(stage, plan, self.folder / "finishing"), resume)
 
     def train_decoder(self, *, resume: bool, stop: int | None = None) -> None:
         """Stage "decoder": the decoder alone, on whole pictures, latents unchanged."""
@@ -202,7 +248,8 @@ class Workshop:
         """The checkpoint as trained so far: the last diffusion stage begun, averaged weights."""
         words = vocabulary()
         pair = self._new_pair()
-        stage = "refining" if (self.folder / "refining" / "state.pt").exists() else "diffusion"
+        stages = ("finishing", "refining", "diffusion")
+        stage = next(name for name in stages if (self.folder / name / "state.pt").exists())
         pair.load_state_dict(_averaged(self.folder / stage))
         vae = self.trained_vae().cpu()
         vae.register_to_config(scaling_factor=round(self._scale(), 5))

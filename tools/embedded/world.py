@@ -83,6 +83,8 @@ PHASES: dict[str, Mix] = {
     "one": Mix(shapes=0.3),
     "light": Mix(light=0.4, extras=0.25, styled=0.06, forbidden=0.02),
     "two": Mix(two=0.45, counted=0.12, light=0.35, extras=0.3, styled=0.08, forbidden=0.03),
+    "shapes": Mix(shapes=1.0, counted=0.1),
+    "pairs": Mix(shapes=0.45, two=1.0, light=0.2, extras=0.2),
 }
 
 
