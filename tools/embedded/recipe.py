@@ -21,7 +21,13 @@ class Recipe:
     decoder_steps: int = 900
     decoder_rate: float = 4e-4
     decoder_batch: int = 4
-    pictures: tuple[tuple[str, int], ...] = (("one", 4096), ("light", 4096), ("two", 8192), ("shapes", 4096), ("pairs", 8192))
+    pictures: tuple[tuple[str, int], ...] = (
+        ("one", 4096),
+        ("light", 4096),
+        ("two", 8192),
+        ("shapes", 4096),
+        ("pairs", 8192),
+    )
     probes: int = 256
     text_steps: int = 1600
     text_rate: float = 1e-3
