@@ -25,6 +25,7 @@ MODULES: Final = (
     "lora",
     "masks",
     "model_sampling",
+    "preprocessors",
     "primitives",
     "safety",
     "sampling",
