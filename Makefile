@@ -1,16 +1,17 @@
-# `make setup` once; then `make demo`, `make test`, `make check` (what CI runs), `make bench`, `make docs`.
+# `make setup` once; then `make demo`, `make test`, `make check clients browser` (what CI runs), `make bench`, `make docs`.
 # `make setup CPU=1` takes PyTorch without CUDA, which is far smaller.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-stamp
+EDITOR_STAMP := $(VENV)/.editor-stamp
 TORCH_INDEX := $(if $(CPU),--extra-index-url https://download.pytorch.org/whl/cpu)
 PYTEST_WORKERS ?= 2
 PYTEST ?= $(BIN)/pytest -n $(PYTEST_WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types docs docs-check bench bench-smoke clean
+.PHONY: help setup demo test clients browser check lint types docs docs-check bench bench-smoke clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -30,7 +31,17 @@ demo: $(STAMP) ## Make a first picture with the embedded checkpoint
 test: $(STAMP) ## Run the tests
 	$(PYTEST)
 
-check: $(STAMP) lint types docs-check test bench-smoke ## All that CI runs
+clients: $(STAMP) ## Try other people's clients, fetched from PyPI and npm (GRAPHCORE_CLIENTS=DIR keeps them)
+	$(BIN)/pytest -m clients
+
+browser: $(EDITOR_STAMP) ## Try the pages and the node editor in Chromium
+	$(BIN)/pytest -m browser
+
+$(EDITOR_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet $(TORCH_INDEX) -c constraints.txt -e '.[editor]'
+	@touch $(EDITOR_STAMP)
+
+check: $(STAMP) lint types docs-check test bench-smoke ## What CI runs, save for `clients` and `browser`
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

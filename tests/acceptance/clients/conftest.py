@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -25,17 +27,52 @@ Drive = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
-def clients(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that the clients are installed into; the variable GRAPHCORE_CLIENTS names one to keep between runs."""
     kept = os.environ.get(KEPT)
-    folder = Path(kept) if kept else tmp_path_factory.mktemp("clients")
+    folder = Path(kept).resolve() if kept else tmp_path_factory.mktemp("clients")
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "venv").exists():
-        _call([sys.executable, "-m", "venv", str(folder / "venv")], folder)
-        _call([str(folder / "venv/bin/pip"), "install", "-q", *PYTHON_CLIENTS], folder)
-    if not (folder / "node_modules").exists():
-        _call(["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), *NODE_CLIENTS], folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def python_clients(folder: Path) -> Path:
+    """The Python that has the clients of PyPI."""
+    python = folder / "venv/bin/python"
+    making = [sys.executable, "-m", "venv", "--clear", str(folder / "venv")]
+    _install(folder, PYTHON_CLIENTS, making, [str(python), "-m", "pip", "install", "-q", *PYTHON_CLIENTS])
+    return python
+
+
+@pytest.fixture(scope="session")
+def node_clients(folder: Path) -> Path:
+    """A folder beneath which node finds the clients of npm."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("needs node and npm")
+    installing = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), *NODE_CLIENTS]
+    _install(folder, NODE_CLIENTS, installing)
+    return folder
+
+
+def _install(folder: Path, wanted: tuple[str, ...], *commands: list[str]) -> None:
+    """Install packages, unless these versions are there; skip, and say why, where their registry does not answer."""
+    note = folder / f".{hashlib.sha256(repr(wanted).encode()).hexdigest()[:16]}.installed"
+    if note.exists():
+        return
+    for command in commands:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        if done.returncode != 0:
+            said = (done.stderr or done.stdout).strip().splitlines()
+            pytest.skip(f"cannot install {', '.join(wanted)}: {' '.join(said)[-500:]}")
+    note.touch()
 
 
 @pytest.fixture(scope="session")
@@ -46,27 +83,40 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture
-def drive(clients: Path, served: Served, tmp_path: Path) -> Drive:
-    """Run a script of this folder against the server; what it printed as JSON."""
+def drive_python(python_clients: Path, served: Served, tmp_path: Path) -> Drive:
+    """Run a Python script of this folder against the server; what it printed as JSON."""
+    _write_prompts(tmp_path)
+
+    def run(script: str) -> Any:
+        command = [str(python_clients), str(_HERE / script), f"127.0.0.1:{served.port}", str(tmp_path)]
+        return json.loads(_call(command, tmp_path).splitlines()[-1])
+
+    return run
+
+
+@pytest.fixture
+def drive_node(node_clients: Path, served: Served, tmp_path: Path) -> Drive:
+    """Run a script of this folder by node against the server; what it printed as JSON."""
+    _write_prompts(tmp_path)
+
+    def run(script: str, *arguments: str) -> Any:
+        beside = node_clients / script
+        beside.write_text((_HERE / script).read_text())
+        command = ["node", str(beside), f"127.0.0.1:{served.port}", *arguments]
+        return json.loads(_call(command, tmp_path).splitlines()[-1])
+
+    return run
+
+
+def _write_prompts(folder: Path) -> None:
+    """What the scripts work with: a prompt that makes a picture, one that loads a picture, and the picture."""
     titled = picture_prompt()
     titled["1"]["_meta"], titled["2"]["_meta"] = {"title": "Make"}, {"title": "Save"}
     loading = {"1": step("OpenPicture", image=""), "2": step("SaveImage", images=["1", 0])}
     loading["1"]["_meta"], loading["2"]["_meta"] = {"title": "Open"}, {"title": "Save"}
-    (tmp_path / "prompt.json").write_text(json.dumps(titled))
-    (tmp_path / "loading.json").write_text(json.dumps(loading))
-    Image.new("RGB", (6, 6), "blue").save(tmp_path / "photo.png")
-
-    def run(script: str, *arguments: str) -> Any:
-        source = _HERE / script
-        program = [str(clients / "venv/bin/python"), str(source)]
-        if script.endswith(".mjs"):
-            beside = clients / script
-            beside.write_text(source.read_text())
-            program = ["node", str(beside)]
-        given = [f"127.0.0.1:{served.port}", *(arguments or (str(tmp_path),))]
-        return json.loads(_call([*program, *given], tmp_path).splitlines()[-1])
-
-    return run
+    (folder / "prompt.json").write_text(json.dumps(titled))
+    (folder / "loading.json").write_text(json.dumps(loading))
+    Image.new("RGB", (6, 6), "blue").save(folder / "photo.png")
 
 
 def _call(command: list[str], folder: Path) -> str:

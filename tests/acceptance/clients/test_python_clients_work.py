@@ -9,8 +9,8 @@ from tests.acceptance.clients.conftest import Drive
 pytestmark = pytest.mark.clients
 
 
-def test_comfy_api_simplified(drive: Drive) -> None:
-    told = drive("simplified.py")
+def test_comfy_api_simplified(drive_python: Drive) -> None:
+    told = drive_python("simplified.py")
 
     assert len(told["fresh"]) == 1
     assert told["again"] == told["fresh"]
@@ -24,8 +24,8 @@ def test_comfy_api_simplified(drive: Drive) -> None:
     assert told["queue"] == {"queue_running": [], "queue_pending": []}
 
 
-def test_comfyui_workflow_client(drive: Drive) -> None:
-    told = drive("workflow_client.py")
+def test_comfyui_workflow_client(drive_python: Drive) -> None:
+    told = drive_python("workflow_client.py")
 
     assert all(result == [["Save"], [8, 8]] for result in told.values()), told
     assert len(told) == 5
