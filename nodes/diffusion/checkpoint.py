@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from graphcore.errors import ModelFileError
-from nodes.diffusion.families import BY_NAME, FAMILIES, Evidence, Family, PartPlace
+from nodes.diffusion.families import FAMILIES, Evidence, Families, Family, PartPlace
 from nodes.diffusion.model_config import explicit_config, latent_format
 from nodes.diffusion.network import LatentFormat
 from nodes.diffusion.parameterization import Parameterization
@@ -66,7 +66,7 @@ class Checkpoint:
         return found
 
 
-def open_checkpoint(path: Path) -> Checkpoint:
+def open_checkpoint(path: Path, families: Families = FAMILIES) -> Checkpoint:
     """Open a `.safetensors` file, or a folder in diffusers' layout, reading headers and configurations only.
 
     Raises ModelFileError for pickles, damaged files, and files of no known family.
@@ -74,14 +74,14 @@ def open_checkpoint(path: Path) -> Checkpoint:
     if path.is_dir():
         from nodes.diffusion.folder import open_folder
 
-        return open_folder(path)
+        return open_folder(path, families)
     header = read_header(path)
     said = explicit_config(header)
     shapes = {name: info.shape for name, info in header.tensors.items()}
     network = network_shapes(shapes)
     if network is None:
-        return _without_network(header, said)
-    family = recognise(Evidence(shapes=shapes, network=network), said.get("family"), path)
+        return _without_network(header, said, families)
+    family = recognise(Evidence(shapes=shapes, network=network), said.get("family"), path, families)
     found = [part_at(header, place, said) for place in family.places]
     parts = {part.name: part for part in found if part is not None}
     if any(name.startswith(EMA_PREFIX) for name in shapes) and "unet" in parts:
@@ -123,38 +123,38 @@ def finished(
     )
 
 
-def recognise(evidence: Evidence, named: object, path: Path) -> Family:
+def recognise(evidence: Evidence, named: object, path: Path, families: Families) -> Family:
     """The family that was named, or the first that recognises the shapes."""
-    if named is not None:
-        if not isinstance(named, str) or named not in BY_NAME:
-            raise ModelFileError(
-                f"{path.name} says it is of the family {ascii(named)[:40]}, which is not known "
-                f"({', '.join(BY_NAME)} are).",
-                code="model-file-family",
-                location=str(path),
-            )
-        return BY_NAME[named]
-    for family in FAMILIES:
-        if family.recognises(evidence):
-            return family
-    raise unknown_family(path)
+    if named is None:
+        found = families.of_file(evidence)
+        if found is None:
+            raise unknown_family(path, families)
+        return found
+    found = families.named(named)
+    if found is None:
+        raise ModelFileError(
+            f"{path.name} says it is of the family {ascii(named)[:40]}, which is not known "
+            f"({', '.join(families.names)} are).",
+            code="model-file-family",
+            location=str(path),
+        )
+    return found
 
 
-def unknown_family(path: Path) -> ModelFileError:
+def unknown_family(path: Path, families: Families) -> ModelFileError:
     """The error for a file in which no known network is found."""
-    titles = ", ".join(family.title for family in FAMILIES)
     return ModelFileError(
-        f"{path.name} is of no known model family ({titles}); if it is a LoRA, an embedding or a ControlNet, "
+        f"{path.name} is of no known model family ({families.titles}); if it is a LoRA, an embedding or a ControlNet, "
         "use the node for it.",
         code="model-file-family",
         location=str(path),
     )
 
 
-def _without_network(header: Header, said: Mapping[str, Any]) -> Checkpoint:
+def _without_network(header: Header, said: Mapping[str, Any], families: Families) -> Checkpoint:
     parts = {part.name: part for place in LOOSE_PLACES if (part := part_at(header, place, said))}
     if not parts:
-        raise unknown_family(header.path)
+        raise unknown_family(header.path, families)
     return Checkpoint(path=header.path, parts=parts, metadata=header.metadata)
 
 

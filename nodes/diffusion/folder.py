@@ -14,7 +14,7 @@ from typing import Any
 from graphcore.errors import ModelFileError
 from graphcore.files import PICKLE_SUFFIXES, pickle_refusal
 from nodes.diffusion.checkpoint import Checkpoint, finished
-from nodes.diffusion.families import BY_NAME, Family
+from nodes.diffusion.families import FAMILIES, Families, Family, FolderEvidence
 from nodes.diffusion.families.family import PartKind
 from nodes.diffusion.model_config import merged, parse_object, read_text
 from nodes.diffusion.part import Part
@@ -29,13 +29,13 @@ SINGLE_PARTS: Mapping[str, tuple[str, PartKind]] = {
 }
 
 
-def open_folder(folder: Path) -> Checkpoint:
+def open_folder(folder: Path, families: Families = FAMILIES) -> Checkpoint:
     """Open a folder in diffusers' layout, reading headers and configurations only.
 
     Raises ModelFileError if it is none, if its weights are pickles, or if its family is not known.
     """
     if (folder / "config.json").is_file():
-        return _single_part(folder, _config(folder / "config.json"))
+        return _single_part(folder, _config(folder / "config.json"), families)
     configs = {path.parent.name: _config(path) for path in sorted(folder.glob("*/config.json"))}
     network = next((name for name in ("unet", "transformer") if name in configs), None)
     if network is None:
@@ -44,7 +44,8 @@ def open_folder(folder: Path) -> Checkpoint:
             code="model-file-family",
             location=str(folder),
         )
-    family = _family(folder, configs[network], has_first_encoder="text_encoder" in configs)
+    evidence = FolderEvidence(config=configs[network], folders=frozenset(configs))
+    family = _family(folder, evidence, families)
     parts = {"unet": _part("unet", family.network, folder / network, configs[network])}
     if "vae" in configs:
         parts["vae"] = _part("vae", "vae", folder / "vae", configs["vae"])
@@ -56,34 +57,26 @@ def open_folder(folder: Path) -> Checkpoint:
     return finished(folder, family, parts, said=said, metadata={})
 
 
-def _single_part(folder: Path, config: Mapping[str, Any]) -> Checkpoint:
+def _single_part(folder: Path, config: Mapping[str, Any], families: Families) -> Checkpoint:
     architectures = config.get("architectures") or [config.get("_class_name")]
     made_by = str(architectures[0] if isinstance(architectures, list) and architectures else None)
     if made_by in SINGLE_PARTS:
         name, kind = SINGLE_PARTS[made_by]
         return Checkpoint(path=folder, parts={name: _part(name, kind, folder, config)})
-    family = _family(folder, config, has_first_encoder=None)
+    family = _family(folder, FolderEvidence(config=config), families)
     parts = {"unet": _part("unet", family.network, folder, config)}
     return finished(folder, family, parts, said={}, metadata={})
 
 
-def _family(folder: Path, config: Mapping[str, Any], *, has_first_encoder: bool | None) -> Family:
-    made_by = config.get("_class_name")
-    if made_by == "UNet2DConditionModel":
-        if config.get("addition_embed_type") == "text_time":
-            refines = config.get("projection_class_embeddings_input_dim") == 2560
-            if has_first_encoder is not None:
-                refines = not has_first_encoder
-            return BY_NAME["sdxl-refiner" if refines else "sdxl"]
-        if config.get("addition_embed_type") is None and config.get("cross_attention_dim") is not None:
-            return BY_NAME["sd2" if config.get("use_linear_projection") else "sd1"]
-    if made_by == "SD3Transformer2DModel" and "sd3" in BY_NAME:
-        return BY_NAME["sd3"]
-    raise ModelFileError(
-        f"The folder {folder.name} holds a {ascii(made_by)[:60]}, which is of no known model family.",
-        code="model-file-family",
-        location=str(folder),
-    )
+def _family(folder: Path, evidence: FolderEvidence, families: Families) -> Family:
+    found = families.of_folder(evidence)
+    if found is None:
+        raise ModelFileError(
+            f"The folder {folder.name} holds a {ascii(evidence.made_by)[:60]}, which is of no known model family.",
+            code="model-file-family",
+            location=str(folder),
+        )
+    return found
 
 
 def _part(name: str, kind: PartKind, place: Path, config: Mapping[str, Any]) -> Part:

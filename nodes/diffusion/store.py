@@ -25,6 +25,7 @@ from nodes.diffusion.checkpoint import Checkpoint, open_checkpoint
 from nodes.diffusion.clip_text import ClipText
 from nodes.diffusion.clip_tower import ClipTower
 from nodes.diffusion.determinism import be_deterministic
+from nodes.diffusion.families import FAMILIES, Families
 from nodes.diffusion.leases import LeaseCache, Made, Usage
 from nodes.diffusion.mmdit_network import MmditNetwork
 from nodes.diffusion.model_options import reparameterized
@@ -84,8 +85,10 @@ class ModelStore:
         tokenizer_folders: Sequence[Path] = (),
         embedding: Callable[[str], Path | None] = lambda name: None,
         patcher: Patcher | None = None,
+        families: Families = FAMILIES,
     ) -> None:
         self.resolve = resolve
+        self.families = families
         self.device = choose_device(device)
         self.precision = choose_precision(self.device, dtype)
         self.text_precision = _text_precision(self.device, self.precision, dtype)
@@ -126,12 +129,13 @@ class ModelStore:
             tokenizer_folders=files.base("tokenizers"),
             embedding=embedding,
             patcher=LoraPatcher(unchanged),
+            families=FAMILIES.with_installed(),
         )
 
     def checkpoint(self, file: FileRef) -> Checkpoint:
         """The opened file: family, parts and configurations; weights are not touched. Raises ModelFileError."""
         with self._opened.lease(
-            file, lambda: Made(value=open_checkpoint(self.resolve(file)), bytes=1)
+            file, lambda: Made(value=open_checkpoint(self.resolve(file), self.families), bytes=1)
         ) as opened:
             return opened
 
@@ -148,7 +152,7 @@ class ModelStore:
     def text_parts(self, clip: Clip) -> list[tuple[FileRef, Part]]:
         """The parts that a text encoder is made of, each with its file and under its tower's name."""
         opened = self._opened_texts(clip)
-        placed = place_towers(clip, text_family(clip, opened), opened)
+        placed = place_towers(clip, text_family(clip, opened, self.families), opened)
         return [
             (each.file, each.part.configured(name=each.tower.part, config=each.part.config))
             for each in placed
@@ -168,13 +172,27 @@ class ModelStore:
             yield _network(checkpoint, module, self.precision)
 
     @contextmanager
-    def text_encoder(self, clip: Clip) -> Iterator[TextEncoder]:
-        """The text encoders of `clip`, patched, for the length of the block."""
+    def trainable(self, model: Model) -> Iterator[Network]:
+        """The network of `model` in a module of its own that shares all weights, so that layers can be hung on it."""
+        checkpoint = self.checkpoint(model.file)
+        if checkpoint.parameterization is not None:
+            told = reparameterized(checkpoint.parameterization, model.options)
+            checkpoint = replace(checkpoint, parameterization=told)
+        part = checkpoint.part(model.part)
+        with self._module(model.file, part, self.precision, model.patches) as module:
+            yield _network(checkpoint, patched(part, module, {}), self.precision)
+
+    @contextmanager
+    def text_encoder(self, clip: Clip, *, own_modules: bool = False) -> Iterator[TextEncoder]:
+        """The text encoders of `clip`, patched, for the length of the block.
+
+        With `own_modules` they are in modules of their own that share all weights, as `trainable` has them.
+        """
         opened = self._opened_texts(clip)
-        family = text_family(clip, opened)
+        family = text_family(clip, opened, self.families)
         with ExitStack() as stack:
             towers = [
-                stack.enter_context(self._tower(placed, clip.patches))
+                stack.enter_context(self._tower(placed, clip.patches, own_modules))
                 for placed in place_towers(clip, family, opened)
             ]
             yield TextEncoder(family, towers, joint_width=joint_width(opened))
@@ -238,14 +256,17 @@ class ModelStore:
         return [(file, self.checkpoint(file)) for file in clip.files]
 
     @contextmanager
-    def _tower(self, placed: PlacedTower, patches: tuple[Patch, ...]) -> Iterator[TextTower]:
+    def _tower(
+        self, placed: PlacedTower, patches: tuple[Patch, ...], own_module: bool
+    ) -> Iterator[TextTower]:
         tower, file = placed.tower, placed.file
         usual = {"hidden_act": tower.activation} if tower.kind == "clip" else {}
         part = placed.part.configured(name=tower.part, config={**usual, **placed.part.config})
         precision = self.text_precision
         if tower.kind == "t5":
             precision = _without_overflow(self.device, precision)
-        with self._module(file, part, precision, patches) as module:
+        with self._module(file, part, precision, patches) as shared:
+            module = patched(part, shared, {}) if own_module else shared
             if isinstance(module, T5Text):
                 size = module.shared.num_embeddings
                 made = self._tokenizer(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from graphcore.errors import InputError, ModelFileError
 from nodes.diffusion.checkpoint import Checkpoint
-from nodes.diffusion.families import BY_NAME, Family, Tower
+from nodes.diffusion.families import FAMILIES, Families, Family, Tower
 from nodes.diffusion.part import Part
 from nodes.diffusion.text_encoder import JOINT_WIDTH
 from nodes.values import Clip, FileRef
@@ -32,21 +32,23 @@ class PlacedTower:
         return -1 if self.part.layout == "diffusers" and self.tower.part == "clip_h" else self.tower.layer
 
 
-def text_family(clip: Clip, opened: Opened) -> Family:
+def text_family(clip: Clip, opened: Opened, families: Families = FAMILIES) -> Family:
     """The family that a text encoder was said to be of, or that its files show."""
     if clip.family is not None:
-        if clip.family not in BY_NAME:
-            raise InputError(f"'{clip.family}' is no known model family; use one of {', '.join(BY_NAME)}.")
-        return BY_NAME[clip.family]
+        found = families.named(clip.family)
+        if found is None:
+            known = ", ".join(families.names)
+            raise InputError(f"'{clip.family}' is no known model family; use one of {known}.")
+        return found
     for _, checkpoint in opened:
         if checkpoint.family is not None:
             return checkpoint.family
     if len(opened) > 1:
-        return BY_NAME["sdxl" if len(opened) == 2 else "sd3"]
+        return families["sdxl" if len(opened) == 2 else "sd3"]
     widths = [
         part.config.get("hidden_size", 0) for _, checkpoint in opened for part in checkpoint.parts.values()
     ]
-    return BY_NAME[next((FAMILY_OF_WIDTH[width] for width in widths if width in FAMILY_OF_WIDTH), "sd1")]
+    return families[next((FAMILY_OF_WIDTH[width] for width in widths if width in FAMILY_OF_WIDTH), "sd1")]
 
 
 def place_towers(clip: Clip, family: Family, opened: Opened) -> tuple[PlacedTower, ...]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from nodes.diffusion.families.family import Evidence, Family, PartPlace, Tower
+from nodes.diffusion.families.family import Evidence, Family, FolderEvidence, PartPlace, Tower
+from nodes.diffusion.families.known import Families
 from nodes.diffusion.families.sd1 import SD1
 from nodes.diffusion.families.sd2 import SD2
 from nodes.diffusion.families.sd3 import SD3
 from nodes.diffusion.families.sdxl import SDXL, SDXL_REFINER
 
-FAMILIES: tuple[Family, ...] = (SD3, SDXL_REFINER, SDXL, SD2, SD1)
-BY_NAME: Mapping[str, Family] = {family.name: family for family in FAMILIES}
+FAMILIES = Families((SD3, SDXL_REFINER, SDXL, SD2, SD1))
 
-__all__ = ["BY_NAME", "FAMILIES", "Evidence", "Family", "PartPlace", "Tower"]
+__all__ = ["FAMILIES", "Evidence", "Families", "Family", "FolderEvidence", "PartPlace", "Tower"]

@@ -1,6 +1,6 @@
 """What sets one family of models apart: how it is recognised, where its parts stand, how it is sampled.
 
-A family is data plus two functions; adding one means adding a file beside this and a line in `__init__`.
+A family is data plus a few functions; docs/adding-a-family.md shows how one is added.
 """
 
 from __future__ import annotations
@@ -73,11 +73,32 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FolderEvidence:
+    """What a family is recognised by in diffusers' layout: the network's config.json, and the folders beside it.
+
+    `folders` is None where the network stands alone.
+    """
+
+    config: Mapping[str, Any]
+    folders: frozenset[str] | None = None
+
+    @property
+    def made_by(self) -> object:
+        """The class that wrote the network."""
+        return self.config.get("_class_name")
+
+
+def _no_folder(evidence: FolderEvidence) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """A family of diffusion models.
 
-    `recognises` is asked in order of `FAMILIES`; `parameterization` is given the scheduler's configuration
-    (diffusers' terms) that a file brought along or that its heuristics found.
+    `recognises` (single files) and `fits_folder` (diffusers' folders) are asked family by family, in order;
+    `parameterization` is given the scheduler's configuration (diffusers' terms) that a file brought along or that its
+    heuristics found.
     """
 
     name: str
@@ -88,6 +109,7 @@ class Family:
     conditioning: ConditioningRule
     recognises: Callable[[Evidence], bool]
     parameterization: Callable[[Mapping[str, Any]], Parameterization]
+    fits_folder: Callable[[FolderEvidence], bool] = _no_folder
     network: PartKind = "unet"
     joins: Joining = "width"
 

@@ -5,7 +5,14 @@ Networks with eight or nine input channels (InstructPix2Pix, inpainting) are the
 
 from __future__ import annotations
 
-from nodes.diffusion.families.family import Evidence, Family, PartPlace, Tower, diffusion
+from nodes.diffusion.families.family import (
+    Evidence,
+    Family,
+    FolderEvidence,
+    PartPlace,
+    Tower,
+    diffusion,
+)
 from nodes.diffusion.network import LatentFormat, LatentRgb
 
 SD1_RGB = LatentRgb(
@@ -22,6 +29,16 @@ def _recognises(evidence: Evidence) -> bool:
     return "input_blocks.0.0.weight" in evidence.network and "label_emb.0.0.weight" not in evidence.network
 
 
+def is_text_unet(evidence: FolderEvidence) -> bool:
+    """A UNet that takes text and nothing beside it."""
+    config = evidence.config
+    return (
+        evidence.made_by == "UNet2DConditionModel"
+        and config.get("addition_embed_type") is None
+        and config.get("cross_attention_dim") is not None
+    )
+
+
 SD1 = Family(
     name="sd1",
     title="Stable Diffusion 1.x",
@@ -36,5 +53,6 @@ SD1 = Family(
     latent=LATENT,
     conditioning="text",
     recognises=_recognises,
+    fits_folder=is_text_unet,
     parameterization=diffusion,
 )

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from nodes.diffusion.families.family import Evidence, Family, PartPlace, Tower, diffusion
-from nodes.diffusion.families.sd1 import LATENT, UNET, VAE
+from nodes.diffusion.families.family import (
+    Evidence,
+    Family,
+    FolderEvidence,
+    PartPlace,
+    Tower,
+    diffusion,
+)
+from nodes.diffusion.families.sd1 import LATENT, UNET, VAE, is_text_unet
 
 
 def _recognises(evidence: Evidence) -> bool:
@@ -13,6 +20,10 @@ def _recognises(evidence: Evidence) -> bool:
         return True
     projection = next((s for name, s in evidence.network.items() if name.endswith(".proj_in.weight")), ())
     return len(projection) == 2 and not evidence.has_prefix("cond_stage_model.transformer.")
+
+
+def _fits_folder(evidence: FolderEvidence) -> bool:
+    return is_text_unet(evidence) and bool(evidence.config.get("use_linear_projection"))
 
 
 SD2 = Family(
@@ -27,5 +38,6 @@ SD2 = Family(
     latent=LATENT,
     conditioning="text",
     recognises=_recognises,
+    fits_folder=_fits_folder,
     parameterization=diffusion,
 )

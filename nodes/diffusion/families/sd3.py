@@ -5,13 +5,17 @@ Three text encoders: CLIP-L and OpenCLIP-G side by side, then T5, which may be l
 
 from __future__ import annotations
 
-from nodes.diffusion.families.family import Evidence, Family, PartPlace, Tower, flow
+from nodes.diffusion.families.family import Evidence, Family, FolderEvidence, PartPlace, Tower, flow
 from nodes.diffusion.families.sd1 import VAE
 from nodes.diffusion.network import LatentFormat
 
 
 def _recognises(evidence: Evidence) -> bool:
     return "joint_blocks.0.x_block.attn.qkv.weight" in evidence.network
+
+
+def _fits_folder(evidence: FolderEvidence) -> bool:
+    return evidence.made_by == "SD3Transformer2DModel"
 
 
 def _text(name: str) -> tuple[str, ...]:
@@ -45,6 +49,7 @@ SD3 = Family(
     conditioning="text+pooled",
     joins="sd3",
     recognises=_recognises,
+    fits_folder=_fits_folder,
     parameterization=flow,
     network="mmdit",
 )

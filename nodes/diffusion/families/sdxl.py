@@ -5,7 +5,14 @@ The base reads CLIP-L and OpenCLIP-G, the refiner OpenCLIP-G alone; both take th
 
 from __future__ import annotations
 
-from nodes.diffusion.families.family import Evidence, Family, PartPlace, Tower, diffusion
+from nodes.diffusion.families.family import (
+    Evidence,
+    Family,
+    FolderEvidence,
+    PartPlace,
+    Tower,
+    diffusion,
+)
 from nodes.diffusion.families.sd1 import UNET, VAE
 from nodes.diffusion.network import LatentFormat, LatentRgb
 
@@ -50,6 +57,21 @@ def _recognises_refiner(evidence: Evidence) -> bool:
     )
 
 
+def _fits_folder(evidence: FolderEvidence) -> bool:
+    return (
+        evidence.made_by == "UNet2DConditionModel"
+        and evidence.config.get("addition_embed_type") == "text_time"
+    )
+
+
+def _refiner_fits_folder(evidence: FolderEvidence) -> bool:
+    if not _fits_folder(evidence):
+        return False
+    if evidence.folders is not None:
+        return "text_encoder" not in evidence.folders
+    return evidence.config.get("projection_class_embeddings_input_dim") in REFINER_WIDTHS
+
+
 SDXL = Family(
     name="sdxl",
     title="SDXL",
@@ -70,6 +92,7 @@ SDXL = Family(
     latent=LATENT,
     conditioning="text+size",
     recognises=_is_sdxl,
+    fits_folder=_fits_folder,
     parameterization=diffusion,
 )
 
@@ -87,5 +110,6 @@ SDXL_REFINER = Family(
     latent=LATENT,
     conditioning="text+score",
     recognises=_recognises_refiner,
+    fits_folder=_refiner_fits_folder,
     parameterization=diffusion,
 )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from graphcore.errors import InputError
-from nodes.diffusion.families import BY_NAME
+from nodes.diffusion.families import FAMILIES
 from nodes.diffusion.families.family import diffusion
 from nodes.diffusion.network import LatentScene, Network, Residuals
 from nodes.diffusion.precision import Precision
@@ -24,7 +24,7 @@ STEPS = torch.tensor([3.0, 601.0])
 
 
 def network(name: str, module: Any, dtype: torch.dtype = torch.float32) -> UNetNetwork:
-    family = BY_NAME[name]
+    family = FAMILIES[name]
     return UNetNetwork(
         module.to(dtype),
         rule=family.conditioning,
