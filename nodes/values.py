@@ -7,6 +7,7 @@ checkpoint or adding a LoRA costs nothing until somebody computes with it. No to
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,36 @@ class LoraPatch(Patch):
 
     file: FileRef
     strength: float
+
+
+@socket("LORA_MODEL")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraWeights:
+    """A trained adapter that no file holds yet: tensors by the names of LoRA files, and what its file will say of it.
+
+    `digest` stands for the content; `steps` is how long it was trained.
+    """
+
+    digest: str
+    steps: int
+    tensors: Mapping[str, Tensor] = field(compare=False, repr=False)
+    metadata: Mapping[str, str] = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedPatch(Patch):
+    """A trained adapter, applied with a strength."""
+
+    lora: LoraWeights
+    strength: float
+
+
+@socket("LOSS_MAP")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossCurve:
+    """The loss of each step of a training."""
+
+    values: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

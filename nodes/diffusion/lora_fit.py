@@ -13,7 +13,13 @@ _SHOWN = 5
 
 def require_fit(ctx: Context, file: FileRef, model: Model, clip: Clip | None) -> None:
     """Raise ModelFileError if the adapters fit nothing, or are of another family; show what is left out."""
-    adapters = open_adapters(ctx.files.resolve(file.kind, file.name))
+    require_adapters_fit(ctx, open_adapters(ctx.files.resolve(file.kind, file.name)), file.name, model, clip)
+
+
+def require_adapters_fit(
+    ctx: Context, adapters: AdapterFile, name: str, model: Model, clip: Clip | None
+) -> None:
+    """The same for adapters that are open already; `name` is what they are called."""
     fits = _fits(ctx, adapters, model, clip)
     matched = frozenset[str]().union(*(found.matched for found in fits))
     misfit = next((found.misfit for found in fits if found.misfit is not None), None)
@@ -23,9 +29,9 @@ def require_fit(ctx: Context, file: FileRef, model: Model, clip: Clip | None) ->
         first = misfit or adapters.entries[0].module
         why = "has weights of another size" if misfit is not None else "has no weight that it names"
         raise ModelFileError(
-            f"'{file.name}' was made for another family of models: {title} {why} ({first}); choose a LoRA for {title}.",
+            f"'{name}' was made for another family of models: {title} {why} ({first}); choose a LoRA for {title}.",
             code="wrong-family",
-            location=file.name,
+            location=name,
         )
     left = [entry.module for entry in adapters.entries if entry.module not in matched]
     if clip is None:
@@ -36,7 +42,7 @@ def require_fit(ctx: Context, file: FileRef, model: Model, clip: Clip | None) ->
         ctx.show(
             "warning",
             {
-                "text": f"'{file.name}': {len(left)} of its keys match nothing in {title} and were left out: "
+                "text": f"'{name}': {len(left)} of its keys match nothing in {title} and were left out: "
                 f"{', '.join(left[:_SHOWN])}{more}"
             },
         )

@@ -65,6 +65,12 @@ class TextEncoder:
         `layer` is the hidden layer to take, counted from the end; None is the family's own. Towers' vectors stand
         side by side; a shorter prompt is filled up with empty chunks. Raises InputError for unknown embeddings.
         """
+        return self.encode_with_gradient(text, layer=layer, style=style)
+
+    def encode_with_gradient(
+        self, text: str | Mapping[str, str], *, layer: int | None = None, style: Style = "comfy"
+    ) -> EncodedText:
+        """`encode` as a function that can be differentiated, for training."""
         chunks = [tower.chunks(_text_for(tower, text), style) for tower in self.towers]
         longest = max(len(rows) for rows in chunks)
         encoded = [

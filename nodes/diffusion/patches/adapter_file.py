@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from safetensors import safe_open
+from torch import Tensor
 
 from graphcore.errors import ModelFileError
 from nodes.diffusion.patches.adapter import Adapter, AdapterKind
-from nodes.diffusion.safetensors_header import Header, read_header
+from nodes.diffusion.safetensors_header import Header, TensorInfo, read_header
+from nodes.values import LoraWeights
 
 _ROLES: Final[Mapping[str, tuple[AdapterKind, str]]] = {
     "lora_down.weight": ("lora", "down"),
@@ -78,12 +80,16 @@ class AdapterEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AdapterFile:
-    """An adapter file, read up to its header. `unknown` names the tensors that are no part of any adapter."""
+    """An adapter file, read up to its header. `unknown` names the tensors that are no part of any adapter.
+
+    `held` are the tensors themselves, where they are in memory and not in a file.
+    """
 
     header: Header
     entries: tuple[AdapterEntry, ...]
     unknown: tuple[str, ...]
     scales: Mapping[str, float]
+    held: Mapping[str, Tensor] | None = None
 
     @property
     def path(self) -> Path:
@@ -91,20 +97,32 @@ class AdapterFile:
 
     def load(self, entries: Iterable[AdapterEntry]) -> list[Adapter]:
         """The tensors of some of the adapters, mapped from the file."""
+        if self.held is not None:
+            return [self._adapter(entry, self.held.__getitem__) for entry in entries]
         with safe_open(self.path, framework="pt") as file:
-            return [
-                Adapter(
-                    kind=entry.kind,
-                    tensors={role: file.get_tensor(name) for role, name in entry.names.items()},
-                    scale=self.scales.get(entry.module, 1.0),
-                )
-                for entry in entries
-            ]
+            return [self._adapter(entry, file.get_tensor) for entry in entries]
+
+    def _adapter(self, entry: AdapterEntry, tensor: Callable[[str], Tensor]) -> Adapter:
+        return Adapter(
+            kind=entry.kind,
+            tensors={role: tensor(name) for role, name in entry.names.items()},
+            scale=self.scales.get(entry.module, 1.0),
+        )
 
 
 def open_adapters(path: Path) -> AdapterFile:
     """Read an adapter file's header; raises ModelFileError if it holds no adapter."""
-    header = read_header(path)
+    return _adapters_in(read_header(path))
+
+
+def held_adapters(lora: LoraWeights) -> AdapterFile:
+    """A trained adapter as if it were read from a file."""
+    infos = {name: TensorInfo("F32", tuple(tensor.shape), 0, 0) for name, tensor in lora.tensors.items()}
+    header = Header(path=Path("trained LoRA"), tensors=infos, metadata=lora.metadata)
+    return replace(_adapters_in(header), held=lora.tensors)
+
+
+def _adapters_in(header: Header) -> AdapterFile:
     parts: dict[tuple[str, AdapterKind], dict[str, str]] = {}
     shared: dict[str, dict[str, str]] = {}
     unknown: list[str] = []
@@ -127,9 +145,9 @@ def open_adapters(path: Path) -> AdapterFile:
         entries.append(AdapterEntry(module=module, kind=kind, names={**names, **extra}))
     if not entries:
         raise ModelFileError(
-            f"{path.name} holds no LoRA or other adapter; choose an adapter file.",
+            f"{header.path.name} holds no LoRA or other adapter; choose an adapter file.",
             code="not-an-adapter",
-            location=path.name,
+            location=header.path.name,
         )
     return AdapterFile(
         header=header, entries=tuple(entries), unknown=tuple(unknown), scales=_scales(header, entries)

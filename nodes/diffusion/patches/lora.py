@@ -13,9 +13,9 @@ from torch import Tensor
 from graphcore.errors import InputError
 from nodes.diffusion.part import Part
 from nodes.diffusion.patches.adapter import Adapter
-from nodes.diffusion.patches.adapter_file import AdapterEntry, AdapterFile, open_adapters
+from nodes.diffusion.patches.adapter_file import AdapterEntry, AdapterFile, held_adapters, open_adapters
 from nodes.diffusion.patches.module_names import Target, module_names
-from nodes.values import FileRef, LoraPatch, Patch
+from nodes.values import FileRef, LoraPatch, Patch, TrainedPatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +39,9 @@ class LoraPatcher:
         names = module_names(part.kind, part.name, part.config, weights)
         planned: dict[str, list[tuple[Adapter, float]]] = {}
         for patch in patches:
-            if not isinstance(patch, LoraPatch):
+            if not isinstance(patch, (LoraPatch, TrainedPatch)):
                 raise InputError(f"A patch of kind {type(patch).__name__} cannot be applied to weights.")
-            file = open_adapters(self.resolve(patch.file))
+            file = self._adapters(patch)
             found = matching(file, names, weights)
             for item, adapter in zip(found, file.load(match.entry for match in found), strict=True):
                 planned.setdefault(item.tensor, []).append((adapter, patch.strength))
@@ -56,6 +56,11 @@ class LoraPatcher:
             if result.data_ptr() != room.data_ptr():
                 room.copy_(result)
         return changed
+
+    def _adapters(self, patch: LoraPatch | TrainedPatch) -> AdapterFile:
+        if isinstance(patch, TrainedPatch):
+            return held_adapters(patch.lora)
+        return open_adapters(self.resolve(patch.file))
 
 
 def _applied(weight: Tensor, adapters: list[tuple[Adapter, float]], work: Tensor) -> Tensor:
