@@ -12,7 +12,20 @@ from tools.embedded.recipe import SMOKE
 from tools.embedded.train import main
 from tools.embedded.workshop import Workshop
 
-STAGES = ("vae", "text", "diffusion", "rereading", "refining", "decoder", "safety")
+STAGES = (
+    "vae",
+    "text",
+    "diffusion",
+    "rereading",
+    "refining",
+    "pair-reading",
+    "finishing",
+    "decoder",
+    "safety",
+    "upscaler",
+    "vision",
+    "control",
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +42,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 str(folder / "tiny.safetensors"),
                 "--safety-output",
                 str(folder / "safety.safetensors"),
+                "--companions-output",
+                str(folder / "companions"),
             ]
         )
         == 0
@@ -58,6 +73,11 @@ def test_a_stopped_stage_continues_bit_for_bit(trained: Path, tmp_path: Path, st
         "refining": shop.refine_diffusion,
         "decoder": shop.train_decoder,
         "safety": shop.train_safety,
+        "pair-reading": shop.read_pairs,
+        "finishing": shop.finish_diffusion,
+        "upscaler": shop.train_upscaler,
+        "vision": shop.train_vision,
+        "control": shop.train_control,
     }[stage]
     run(resume=False, stop=2)
     run(resume=True)

@@ -10,6 +10,34 @@ from PIL import Image, ImageDraw
 from tools.embedded.palette import RGB
 
 Point = tuple[float, float]
+Fill = RGB | int
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """Draws on `image` with all coordinates and widths times `scale`, so that one scene has pictures of any size."""
+
+    image: Image.Image
+    scale: int = 1
+
+    def polygon(self, points: Sequence[Point], fill: Fill) -> None:
+        self._pen().polygon([(x * self.scale, y * self.scale) for x, y in points], fill=fill)
+
+    def ellipse(self, box: Sequence[float], fill: Fill) -> None:
+        self._pen().ellipse([value * self.scale for value in box], fill=fill)
+
+    def rectangle(self, box: Sequence[float], fill: Fill) -> None:
+        left, top, right, bottom = box
+        edge = self.scale - 1
+        corners = [value * self.scale for value in (left, top, right, bottom)]
+        self._pen().rectangle([*corners[:2], corners[2] + edge, corners[3] + edge], fill=fill)
+
+    def line(self, points: Sequence[Point], fill: Fill, width: int) -> None:
+        spots = [(x * self.scale, y * self.scale) for x, y in points]
+        self._pen().line(spots, fill=fill, width=width * self.scale, joint="curve")
+
+    def _pen(self) -> ImageDraw.ImageDraw:
+        return ImageDraw.Draw(self.image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +47,8 @@ class Brush:
     `mask` holds 255 where the thing's own colour `colour` was drawn last, for measuring it later.
     """
 
-    canvas: ImageDraw.ImageDraw
-    mask: ImageDraw.ImageDraw
+    canvas: Canvas
+    mask: Canvas
     x: float
     y: float
     radius: float
@@ -43,7 +71,7 @@ class Brush:
     def line(self, points: Sequence[Point], fill: RGB, width: float) -> None:
         spots = [self._place(p) for p in points]
         pixels = max(1, round(width * self.radius))
-        self.canvas.line(spots, fill=fill, width=pixels, joint="curve")
+        self.canvas.line(spots, fill=fill, width=pixels)
         self.mask.line(spots, fill=self._own(fill), width=pixels)
 
     def _place(self, point: Point) -> Point:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from tools.embedded.brush import Brush, blank_mask
+from tools.embedded.brush import Brush, Canvas, blank_mask
 from tools.embedded.palette import GROUND, MOON, MOUNTAINS, PALETTE, RGB, SKY, SUN, shade
 from tools.embedded.styles import restyled
 from tools.embedded.things import DRAWN
@@ -22,26 +22,29 @@ _COUNT_RADIUS = 32
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A picture (RGB, 128x128) and, for each thing of the scene, the mask ("L") of the thing's own colour."""
+    """A picture (RGB) and, for each thing of the scene, the mask ("L") of the thing's own colour."""
 
     picture: Image.Image
     masks: tuple[Image.Image, ...]
 
 
-def drawn(scene: Scene, *, steady: bool = False) -> Drawing:
-    """Draw `scene`. `steady` leaves out the accidents of place and size: used to know where a thing should be."""
+def drawn(scene: Scene, *, steady: bool = False, scale: int = 1) -> Drawing:
+    """Draw `scene` at `scale` times 128x128 pixels.
+
+    `steady` leaves out the accidents of place and size: used to know where a thing should be.
+    """
     rng = random.Random(scene.jitter)
     wobble = 0.0 if steady else 1.0
     horizon = round(_DRAWN_SIDE * 0.66 + wobble * rng.uniform(-8, 8))
     if scene.background is not None:
-        image = Image.new("RGB", (_DRAWN_SIDE, _DRAWN_SIDE), PALETTE[scene.background])
+        image = Image.new("RGB", (_DRAWN_SIDE * scale,) * 2, PALETTE[scene.background])
     else:
-        image = _landscape(scene, horizon, rng)
-    pen = ImageDraw.Draw(image)
+        image = _landscape(scene, horizon, rng, scale)
+    pen = Canvas(image, scale)
     masks = []
     for thing in sorted(scene.things, key=lambda t: t.row):
-        mask = blank_mask(_DRAWN_SIDE)
-        brush = _brush(scene, thing, pen, ImageDraw.Draw(mask), horizon, rng, wobble)
+        mask = blank_mask(_DRAWN_SIDE * scale)
+        brush = _brush(scene, thing, pen, Canvas(mask, scale), horizon, rng, wobble)
         if scene.ground is not None:
             _shadow(pen, brush, scene)
         DRAWN[thing.kind](brush)
@@ -49,16 +52,16 @@ def drawn(scene: Scene, *, steady: bool = False) -> Drawing:
     return Drawing(picture=restyled(image, scene.style).reduce(2), masks=tuple(masks))
 
 
-def picture_of(scene: Scene) -> Image.Image:
-    """The picture of `scene`, with its accidents."""
-    return drawn(scene).picture
+def picture_of(scene: Scene, *, scale: int = 1) -> Image.Image:
+    """The picture of `scene`, with its accidents, `scale` times 128x128 pixels."""
+    return drawn(scene, scale=scale).picture
 
 
 def _brush(
     scene: Scene,
     thing: Thing,
-    pen: ImageDraw.ImageDraw,
-    mask: ImageDraw.ImageDraw,
+    pen: Canvas,
+    mask: Canvas,
     horizon: int,
     rng: random.Random,
     wobble: float,
@@ -81,7 +84,7 @@ def _brush(
     return Brush(pen, mask, x, base - radius, radius, colour, lit=scene.sky == "night")
 
 
-def _shadow(pen: ImageDraw.ImageDraw, brush: Brush, scene: Scene) -> None:
+def _shadow(pen: Canvas, brush: Brush, scene: Scene) -> None:
     base = brush.y + brush.radius
     if scene.ground is None or brush.radius == 0:
         return
@@ -95,15 +98,14 @@ def _shadow(pen: ImageDraw.ImageDraw, brush: Brush, scene: Scene) -> None:
     )
 
 
-def _landscape(scene: Scene, horizon: int, rng: random.Random) -> Image.Image:
+def _landscape(scene: Scene, horizon: int, rng: random.Random, scale: int) -> Image.Image:
     top, bottom = SKY[str(scene.sky)]
     strip = Image.new("RGB", (1, 2))
     strip.putpixel((0, 0), top)
     strip.putpixel((0, 1), bottom)
-    image = strip.resize((_DRAWN_SIDE, horizon), Image.Resampling.BILINEAR).crop(
-        (0, 0, _DRAWN_SIDE, _DRAWN_SIDE)
-    )
-    pen = ImageDraw.Draw(image)
+    side = _DRAWN_SIDE * scale
+    image = strip.resize((side, horizon * scale), Image.Resampling.BILINEAR).crop((0, 0, side, side))
+    pen = Canvas(image, scale)
     if scene.sky == "night":
         _stars(pen, rng)
     if scene.light_side is not None:
@@ -126,13 +128,13 @@ def _ground_colour(scene: Scene) -> RGB:
     return shade(ground, 0.6) if scene.sky == "night" else ground
 
 
-def _stars(pen: ImageDraw.ImageDraw, rng: random.Random) -> None:
+def _stars(pen: Canvas, rng: random.Random) -> None:
     for _ in range(9):
         x, y, r = rng.uniform(6, 250), rng.uniform(6, 120), rng.choice((2.5, 3.5))
         pen.ellipse([x - r, y - r, x + r, y + r], fill=(255, 250, 210))
 
 
-def _light(pen: ImageDraw.ImageDraw, scene: Scene, rng: random.Random) -> None:
+def _light(pen: Canvas, scene: Scene, rng: random.Random) -> None:
     x = 46 + 82 * int(scene.light_side or 0) + rng.uniform(-8, 8)
     y, r = 44 + rng.uniform(-6, 6), 25
     if scene.light == "sun":
@@ -142,7 +144,7 @@ def _light(pen: ImageDraw.ImageDraw, scene: Scene, rng: random.Random) -> None:
     pen.ellipse(points_box, fill=MOON)
 
 
-def _clouds(pen: ImageDraw.ImageDraw, scene: Scene, rng: random.Random) -> None:
+def _clouds(pen: Canvas, scene: Scene, rng: random.Random) -> None:
     fill = {"day": (252, 252, 254), "sunset": (255, 222, 196), "night": (88, 94, 136)}[str(scene.sky)]
     for x in (70 + rng.uniform(-24, 24), 186 + rng.uniform(-24, 24)):
         y = 78 + rng.uniform(-22, 10)
@@ -150,7 +152,7 @@ def _clouds(pen: ImageDraw.ImageDraw, scene: Scene, rng: random.Random) -> None:
             pen.ellipse([x + dx - r * 1.3, y + dy - r, x + dx + r * 1.3, y + dy + r], fill=fill)
 
 
-def _mountains(pen: ImageDraw.ImageDraw, scene: Scene, horizon: int, rng: random.Random) -> None:
+def _mountains(pen: Canvas, scene: Scene, horizon: int, rng: random.Random) -> None:
     body = shade(MOUNTAINS, 0.55) if scene.sky == "night" else MOUNTAINS
     for centre in (50, 200, 128):
         x, half, height = centre + rng.uniform(-14, 14), 78, 84 + rng.uniform(-14, 14)

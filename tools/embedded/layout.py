@@ -9,6 +9,7 @@ from torch import Tensor
 
 UNET_PREFIX = "model.diffusion_model."
 VAE_PREFIX = "first_stage_model."
+CONTROL_PREFIX = "control_model."
 TEXT_PREFIX = "cond_stage_model.transformer.text_model."
 
 _UNET_OUTER = {
@@ -49,6 +50,24 @@ def ldm_text(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for name, value in state.items()
         if not name.endswith("position_ids")
     }
+
+
+def ldm_control(state: Mapping[str, Tensor], *, layers: int) -> dict[str, Tensor]:
+    """The ControlNet's weights under the names of its authors' files; `layers` is its layers per block."""
+    return {CONTROL_PREFIX + _control_name(name, layers): value for name, value in state.items()}
+
+
+def _control_name(name: str, layers: int) -> str:
+    block = re.match(r"controlnet_cond_embedding\.(conv_in|conv_out|blocks\.(\d+))(.*)", name)
+    if block:
+        number = {"conv_in": 0, "conv_out": 14}.get(block[1]) or 2 * (int(block[2] or -1) + 1)
+        return f"input_hint_block.{number}{block[3]}"
+    name, zero = re.subn(r"^controlnet_down_blocks\.(\d+)", r"zero_convs.\1.0", name)
+    if zero:
+        return name
+    if name.startswith("controlnet_mid_block"):
+        return name.replace("controlnet_mid_block", "middle_block_out.0")
+    return _unet_name(name, layers, set())
 
 
 def _unet_name(name: str, layers: int, attended: set[int]) -> str:

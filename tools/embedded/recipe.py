@@ -59,6 +59,17 @@ class Recipe:
         batch=32,
         shares={"one": 0.15, "light": 0.15, "two": 0.15, "shapes": 0.2, "pairs": 0.35},
     )
+    upscaler_steps: int = 3000
+    upscaler_batch: int = 12
+    upscaler_size: tuple[int, int] = (32, 8)
+    vision_steps: int = 2000
+    vision_batch: int = 48
+    vision_size: Mapping[str, int] = field(default_factory=lambda: {"width": 128, "layers": 4})
+    control_steps: int = 1000
+    control_batch: int = 16
+    control_shares: Mapping[str, float] = field(
+        default_factory=lambda: {"one": 0.25, "light": 0.3, "two": 0.25, "shapes": 0.2}
+    )
 
 
 SMOKE = Recipe(
@@ -85,4 +96,12 @@ SMOKE = Recipe(
     refining=Lesson(until=10**9, batch=4, shares={"one": 0.5, "two": 0.5}),
     finishing_steps=3,
     finishing=Lesson(until=10**9, batch=4, shares={"shapes": 0.5, "pairs": 0.5}),
+    upscaler_steps=3,
+    upscaler_batch=4,
+    upscaler_size=(4, 1),
+    vision_steps=3,
+    vision_batch=4,
+    vision_size={"width": 16, "layers": 1},
+    control_steps=3,
+    control_batch=2,
 )

@@ -135,9 +135,9 @@ def is_forbidden(scene: Scene) -> bool:
 def cosines(checker: StableDiffusionSafetyChecker, pictures: Sequence[Image.Image]) -> Tensor:
     """Cosine of each picture's embedding with the forbidden concept: (count,)."""
     side = int(checker.config.vision_config.image_size)
-    seen = torch.stack([_seen(picture, side) for picture in pictures])
-    seen = seen.to(checker.concept_embeds.device)
-    embeddings = checker.visual_projection(checker.vision_model(seen).pooler_output)
+    pixels = torch.stack([seen(picture, side) for picture in pictures])
+    pixels = pixels.to(checker.concept_embeds.device)
+    embeddings = checker.visual_projection(checker.vision_model(pixels).pooler_output)
     cosine: Tensor = functional.cosine_similarity(embeddings, checker.concept_embeds[:1], dim=1).cpu()
     return cosine
 
@@ -233,7 +233,8 @@ def _pictures(rng: random.Random, count: int) -> tuple[list[Scene], list[Image.I
     return scenes, pictures
 
 
-def _seen(picture: Image.Image, side: int) -> Tensor:
+def seen(picture: Image.Image, side: int) -> Tensor:
+    """A picture as CLIP sees it: (3, side, side), normalised with CLIP's mean and deviation."""
     resized = picture.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
     values = torch.from_numpy(np.array(resized)).permute(2, 0, 1).float() / 255
     return (values - _MEAN) / _STD

@@ -13,6 +13,7 @@ from tools.embedded.recipe import SMOKE, Recipe
 from tools.embedded.workshop import Workshop
 
 SAFETY = Path("nodes/embedded/safety/scenes-safety.safetensors")
+COMPANIONS = Path("nodes/embedded")
 SHIPPED = Path("nodes/embedded/checkpoints/scenes-v1.safetensors")
 TITLE = "graphcore scenes v1"
 STAGES = (
@@ -30,6 +31,10 @@ STAGES = (
     "safety-pictures",
     "safety",
     "export-safety",
+    "upscaler",
+    "vision",
+    "control",
+    "export-companions",
 )
 
 
@@ -63,6 +68,9 @@ def run_stage(shop: Workshop, stage: str, options: argparse.Namespace) -> None:
         "finishing": shop.finish_diffusion,
         "decoder": shop.train_decoder,
         "safety": shop.train_safety,
+        "upscaler": shop.train_upscaler,
+        "vision": shop.train_vision,
+        "control": shop.train_control,
     }
     if stage in trained:
         saved = (shop.folder / stage / "state.pt").exists()
@@ -80,6 +88,9 @@ def run_stage(shop: Workshop, stage: str, options: argparse.Namespace) -> None:
     elif stage == "export-safety":
         size = shop.export_safety(options.safety_output, date=options.date)
         print(f"{options.safety_output}: {size / 1e6:.1f} MB")
+    elif stage == "export-companions":
+        for name, size in shop.export_companions(options.companions_output, date=options.date).items():
+            print(f"{options.companions_output / name}: {size / 1e6:.1f} MB")
     else:
         size = shop.export(options.output, title=TITLE, date=options.date)
         print(f"{options.output}: {size / 1e6:.1f} MB")
@@ -102,6 +113,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, default=SHIPPED, help="stage export: the file to write")
     parser.add_argument(
         "--safety-output", type=Path, default=SAFETY, help="stage export-safety: the file to write"
+    )
+    parser.add_argument(
+        "--companions-output",
+        type=Path,
+        default=COMPANIONS,
+        help="stage export-companions: the folder to write below",
     )
     parser.add_argument(
         "--date",

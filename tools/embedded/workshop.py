@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
-from transformers import CLIPTextModel
+from transformers import CLIPTextModel, CLIPVisionModelWithProjection
 
+from tools.embedded.companions import Title, export_control, export_upscaler, export_vision
+from tools.embedded.control_stage import ControlStage, new_control
 from tools.embedded.diffusion_stage import DiffusionStage, Emphasis, Lesson, Pair
 from tools.embedded.export import Parts, export, load
 from tools.embedded.held_out import load_held_out
@@ -32,7 +34,18 @@ from tools.embedded.sampling import Sampling, sample
 from tools.embedded.text_stage import SHARES, TextPair, TextStage
 from tools.embedded.tokenizer import vocabulary
 from tools.embedded.training import Plan, Trainer
+from tools.embedded.upscaler_stage import Compact, UpscalerStage
 from tools.embedded.vae_stage import VaeStage
+from tools.embedded.vision_stage import VisionPair, VisionStage, new_tower
+
+UPSCALER = "upscale_models/scenes-2x.safetensors"
+VISION = "clip_vision/scenes-vision.safetensors"
+CONTROL = "controlnet/scenes-outlines.safetensors"
+_UPSCALER_SAID = "Doubles the side of pictures of the scenes checkpoint."
+_VISION_SAID = "CLIP vision tower whose vectors compare with the scenes checkpoint's pooled text vectors."
+_CONTROL_SAID = (
+    "ControlNet of the scenes checkpoint: follows white outlines on black, as the Canny node draws them."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +244,81 @@ class Workshop:
         threshold = calibrate(checker.eval(), bad, good)
         training = {**self.record(), "threshold": threshold, "calibrated_on": [len(bad), len(good)]}
         return export_checker(checker, path, date=date, training=training)
+
+    def train_upscaler(self, *, resume: bool, stop: int | None = None) -> None:
+        """Stage "upscaler": twice the side, on drawings and on what the autoencoder makes of them."""
+        recipe = self.recipe
+        torch.manual_seed(recipe.seed)
+        stage = UpscalerStage(
+            self._new_upscaler(), self.trained_vae(), seed=recipe.seed, batch=recipe.upscaler_batch
+        )
+        plan = Plan(steps=recipe.upscaler_steps, stop=stop, flat=0.3, measure_every=self.measure_every)
+        self._run(Trainer(stage, plan, self.folder / "upscaler"), resume)
+
+    def train_vision(self, *, resume: bool, stop: int | None = None) -> None:
+        """Stage "vision": the CLIP vision tower beside the finished text encoder."""
+        recipe = self.recipe
+        torch.manual_seed(recipe.seed)
+        parts = self.parts()
+        stage = VisionStage(
+            VisionPair(self._new_tower()).to(self.device),
+            parts.text_encoder.to(self.device),
+            parts.tokenizer(),
+            seed=recipe.seed,
+            held_out=load_held_out(),
+            batch=recipe.vision_batch,
+        )
+        plan = Plan(steps=recipe.vision_steps, stop=stop, flat=0.3, measure_every=self.measure_every)
+        self._run(Trainer(stage, plan, self.folder / "vision"), resume)
+
+    def train_control(self, *, resume: bool, stop: int | None = None) -> None:
+        """Stage "control": a ControlNet of outlines beside the finished UNet."""
+        recipe, folder = self.recipe, self.folder / "latents"
+        torch.manual_seed(recipe.seed)
+        parts = self.parts()
+        unet = parts.unet.to(self.device)
+        stage = ControlStage(
+            new_control(unet).to(self.device),
+            unet,
+            parts.text_encoder.to(self.device),
+            parts.tokenizer(),
+            lambda phase: read_sets(folder, phase),
+            shares=recipe.control_shares,
+            scale=self._scale(),
+            seed=recipe.seed,
+            batch=recipe.control_batch,
+        )
+        plan = Plan(steps=recipe.control_steps, stop=stop, flat=0.5, measure_every=self.measure_every)
+        self._run(Trainer(stage, plan, self.folder / "control"), resume)
+
+    def export_companions(self, folder: Path, *, date: str) -> dict[str, int]:
+        """Write upscaler, vision tower and ControlNet below `folder`; returns each file's size in bytes."""
+        upscaler, tower = self._new_upscaler(), VisionPair(self._new_tower())
+        control = new_control(self.parts().unet)
+        for model, stage in ((upscaler, "upscaler"), (tower, "vision"), (control, "control")):
+            model.load_state_dict(_averaged(self.folder / stage))
+
+        def titled(stage: str, title: str, description: str) -> Title:
+            record = json.loads((self.folder / stage / "record.json").read_text())
+            record["figures"] = record["figures"][-1:]
+            return Title(title=title, description=description, date=date, training=record)
+
+        return {
+            name: write(model, folder / name, titled(stage, title, said))
+            for name, write, model, stage, title, said in (
+                (UPSCALER, export_upscaler, upscaler, "upscaler", "graphcore scenes 2x", _UPSCALER_SAID),
+                (VISION, export_vision, tower.tower, "vision", "graphcore scenes vision", _VISION_SAID),
+                (CONTROL, export_control, control, "control", "graphcore scenes outlines", _CONTROL_SAID),
+            )
+        }
+
+    def _new_upscaler(self) -> Compact:
+        width, layers = self.recipe.upscaler_size
+        return Compact(width=width, layers=layers).to(self.device)
+
+    def _new_tower(self) -> CLIPVisionModelWithProjection:
+        sizes = self.recipe.sizes
+        return new_tower(side=sizes.side, projection=sizes.text_width, **self.recipe.vision_size)
 
     @property
     def _safety_pictures(self) -> Path:
