@@ -21,7 +21,7 @@ What such a module finds in `services.jobs` (all on the event loop's thread):
 
     accepted = await jobs.submit(Submission(document=..., source="comfy", client=client_id, alias=prompt_id, extra=...))
     jobs.listen(lambda message, run: ...)   every StoredEvent and Progress of every run, with `run.client`, `run.alias`
-    jobs.queue(), jobs.remaining, jobs.runs(RunFilter(...)), jobs.count(...), jobs.get(id), jobs.find_alias(name)
+    jobs.queue(), jobs.remaining, jobs.runs(RunFilter(...)), jobs.count(...), jobs.get(id)
     await jobs.request(run) / result(run) / outputs(run) / events(run)   what was asked, what came of it
     await jobs.cancel(id), jobs.clear_waiting(ids), jobs.forget(ids), jobs.pause(), jobs.resume()
     await jobs.outputs_named(folder, subfolder, filename)   whose file is it

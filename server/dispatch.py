@@ -20,8 +20,10 @@ from server.errors import ServerError
 from server.hub import Hub
 from server.queue import OpenRun, RunQueue
 from server.records import Progress, RunRequest, State, StoredEvent
+from server.store import queries
 from server.store import runs as rows
 from server.store.database import Database
+from server.store.events import append_events
 from server.workers.interface import (
     Advanced,
     Begun,
@@ -240,7 +242,7 @@ class Dispatcher:
 
     async def _request(self, run: OpenRun) -> RunRequest | None:
         try:
-            return await self._database.read(partial(rows.get_request, seq=run.record.seq))
+            return await self._database.read(partial(queries.get_request, seq=run.record.seq))
         except ServerError:
             return None
 
@@ -387,7 +389,7 @@ class Dispatcher:
         bodies = [body_of(event) for event in events]
         run.next_event += len(bodies)
         record = run.record
-        future = self._database.write(partial(rows.append_events, seq=record.seq, first=first, events=bodies))
+        future = self._database.write(partial(append_events, seq=record.seq, first=first, events=bodies))
 
         def stored(done: asyncio.Future[None]) -> None:
             if not done.cancelled() and (error := done.exception()) is not None:

@@ -26,9 +26,12 @@ from server.records import (
     StoredEvent,
     Submission,
 )
+from server.store import queries
 from server.store import runs as rows
 from server.store.database import Database
-from server.store.runs import RunFilter
+from server.store.events import events_after, next_event
+from server.store.outputs import outputs_named, outputs_of
+from server.store.queries import RunFilter
 from server.workers.interface import Worker
 
 _RETRY_AFTER_S: Final = 5
@@ -89,10 +92,10 @@ class JobService:
     async def start(self) -> int:
         """Take up what the store holds, then start the workers; returns how many runs had been interrupted."""
         interrupted = await self._database.write(rows.interrupt_running)
-        self._seq, newest = await self._database.read(rows.last_run)
+        self._seq, newest = await self._database.read(queries.last_run)
         self._ids = UlidSource(after=newest)
-        for record in await self._database.read(rows.open_runs):
-            following = await self._database.read(partial(rows.next_event, seq=record.seq))
+        for record in await self._database.read(queries.open_runs):
+            following = await self._database.read(partial(next_event, seq=record.seq))
             run = OpenRun(record=record, request=None, next_event=following)
             self._queue.add(run)
             if record.interruptions >= MAX_INTERRUPTIONS:
@@ -176,53 +179,45 @@ class JobService:
         record = (
             held.record
             if held is not None
-            else await self._database.read(partial(rows.get_run, run_id=run_id))
+            else await self._database.read(partial(queries.get_run, run_id=run_id))
         )
         if record is None or (principal is not None and record.principal != principal):
             raise NotFound("There is no such run.")
         return record
 
-    async def find_alias(self, alias: str, principal: str | None = None) -> RunRecord | None:
-        """The newest run that a client gave this name."""
-        record = await self._database.read(partial(rows.get_run_by_alias, alias=alias))
-        if record is None or (principal is not None and record.principal != principal):
-            return None
-        held = self._queue.get(record.id)
-        return held.record if held is not None else record
-
     async def runs(self, wanted: RunFilter) -> list[RunRecord]:
         """Runs by a filter, newest first unless it says otherwise."""
-        found = await self._database.read(partial(rows.list_runs, wanted=wanted))
+        found = await self._database.read(partial(queries.list_runs, wanted=wanted))
         held = (self._queue.get(record.id) for record in found)
         return [record if run is None else run.record for record, run in zip(found, held, strict=True)]
 
     async def count(self, wanted: RunFilter) -> int:
         """How many runs a filter matches."""
-        return await self._database.read(partial(rows.count_runs, wanted=wanted))
+        return await self._database.read(partial(queries.count_runs, wanted=wanted))
 
     async def request(self, run: RunRecord) -> RunRequest:
         """What a run was asked with."""
         held = self._queue.get(run.id)
         found = held.request if held is not None else None
-        found = found or await self._database.read(partial(rows.get_request, seq=run.seq))
+        found = found or await self._database.read(partial(queries.get_request, seq=run.seq))
         if found is None:
             raise NotFound("There is no such run.")
         return found
 
     async def result(self, run: RunRecord) -> RunResultRecord | None:
         """How a run ended; None if it has not, or was never begun."""
-        return await self._database.read(partial(rows.get_result, seq=run.seq))
+        return await self._database.read(partial(queries.get_result, seq=run.seq))
 
     async def outputs(self, run: RunRecord) -> list[OutputRecord]:
         """The files that a run made, in order."""
-        return await self._database.read(partial(rows.outputs_of, run=run))
+        return await self._database.read(partial(outputs_of, run=run))
 
     async def outputs_named(
         self, folder: str, subfolder: str, filename: str
     ) -> list[tuple[str, OutputRecord]]:
         """The outputs that a file stands for, each with its run's principal."""
         return await self._database.read(
-            partial(rows.outputs_named, folder=folder, subfolder=subfolder, filename=filename)
+            partial(outputs_named, folder=folder, subfolder=subfolder, filename=filename)
         )
 
     async def events(self, run: RunRecord, after: int = -1, batches: int = -1) -> list[StoredEvent]:
@@ -230,7 +225,7 @@ class JobService:
 
         `batches` limits how many are read at once (those after the last one can be read next); -1 reads all.
         """
-        return await self._database.read(partial(rows.events_after, run=run, after=after, batches=batches))
+        return await self._database.read(partial(events_after, run=run, after=after, batches=batches))
 
     async def wait(self, run: RunRecord, timeout_s: float) -> RunRecord:
         """The run when it has ended, or as it stands after so many seconds."""

@@ -24,7 +24,7 @@ from server.errors import NotFound, RequestError
 from server.ids import is_ulid
 from server.records import Accepted, RunRecord, State
 from server.services import Services
-from server.store.runs import RunFilter
+from server.store.queries import RunFilter
 from server.submitting import document_of, idempotency_of, submission_of
 
 _WAIT_S: Final = 60.0

@@ -14,7 +14,8 @@ from server.comfy.prompt import plain_number
 from server.comfy.shown import ui_of
 from server.comfy.twofold import SOURCE
 from server.records import RunRecord, RunRequest, State
-from server.store import runs as rows
+from server.store import queries
+from server.store.events import events_after
 
 Redact = Callable[[Any], Any]
 _TOLD: Final = frozenset(
@@ -68,12 +69,12 @@ class Finished:
 
 def read_finished(connection: sqlite3.Connection, run: RunRecord, redact: Redact) -> Finished | None:
     """A run that has ended, from the store; None if it has been forgotten meanwhile."""
-    request = rows.get_request(connection, run.seq)
+    request = queries.get_request(connection, run.seq)
     if request is None:
         return None
-    result = rows.get_result(connection, run.seq)
+    result = queries.get_result(connection, run.seq)
     shown = result.shown if result is not None else {}
-    events = [event.body for event in rows.events_after(connection, run, -1)]
+    events = [event.body for event in events_after(connection, run, -1)]
     narration, said = retold(prompt_id_of(run), events, redact)
     outputs = {node: ui_of(items) for node, items in shown.items() if items}
     return Finished(run=run, request=request, outputs=outputs, narration=narration, said=said)
@@ -86,4 +87,4 @@ def listed_run(connection: sqlite3.Connection, prompt_id: str, principal: str | 
         " AND (?3 IS NULL OR principal = ?3) ORDER BY seq DESC LIMIT 1",
         (prompt_id, SOURCE, principal),
     ).fetchone()
-    return None if row is None else rows.get_run(connection, row[0])
+    return None if row is None else queries.get_run(connection, row[0])

@@ -15,8 +15,8 @@ from server.errors import RequestError
 from server.records import RunRecord, State
 from server.routing import Route
 from server.services import Services
-from server.store import runs as rows
-from server.store.runs import RunFilter
+from server.store import queries
+from server.store.queries import RunFilter
 
 ENDED: Final = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 MOST: Final = 10_000
@@ -83,7 +83,7 @@ def _page(
         offset=0 if offset is None or newest else offset,
         oldest_first=not newest,
     )
-    found = rows.list_runs(connection, wanted)
+    found = queries.list_runs(connection, wanted)
     return _entries(connection, reversed(found) if newest else found, redact)
 
 

@@ -18,8 +18,8 @@ from server.errors import NotFound
 from server.records import RunRecord, RunRequest, State
 from server.routing import Body, Route
 from server.services import Services
-from server.store import runs as rows
-from server.store.runs import RunFilter
+from server.store import queries
+from server.store.queries import RunFilter
 
 _STATUS: Final[Mapping[State, str]] = {
     State.QUEUED: "pending",
@@ -120,9 +120,9 @@ def _collect(
     if not states:
         return [], 0
     wanted = RunFilter(states=states, source=SOURCE, principal=scope, limit=MOST, oldest_first=ascending)
-    found = rows.list_runs(connection, wanted)
+    found = queries.list_runs(connection, wanted)
     if workflow is not None:
-        found = [run for run in found if _workflow_of(rows.get_request(connection, run.seq)) == workflow]
+        found = [run for run in found if _workflow_of(queries.get_request(connection, run.seq)) == workflow]
     if by_duration:
         found.sort(key=_seconds, reverse=not ascending)
     page = found[offset:] if limit is None else found[offset : offset + limit]
@@ -133,7 +133,7 @@ def _collect(
             if finished is not None:
                 jobs.append(_ended_job(finished))
         else:
-            request = rows.get_request(connection, run.seq)
+            request = queries.get_request(connection, run.seq)
             if request is not None:
                 jobs.append(_open_job(run, request))
     return jobs, len(found)

@@ -14,6 +14,7 @@ import pytest
 from server.errors import RequestError, StartError, StoreError
 from server.ids import UlidSource, is_ulid
 from server.records import Idempotency, State, Submission
+from server.store import queries
 from server.store import runs as rows
 from server.store.database import Database, store_error
 from server.store.migrations import migrate, migrations
@@ -105,7 +106,7 @@ def test_a_full_disk_is_named_and_work_goes_on_when_there_is_room(tmp_path: Path
         assert (caught.value.code, caught.value.status) == ("store-full", 507)
         await database.write(lambda held: held.execute("PRAGMA max_page_count=1000000").fetchone())
         await database.write(partial(insert, seq=2))
-        assert len(await database.read(partial(rows.list_runs, wanted=rows.RunFilter()))) == 2
+        assert len(await database.read(partial(queries.list_runs, wanted=queries.RunFilter()))) == 2
 
     with_database(tmp_path, work)
 
@@ -148,7 +149,7 @@ def test_g4_an_attempt_that_was_given_up_cannot_end_the_run(tmp_path: Path) -> N
         assert not await database.write(partial(rows.finish_run, seq=1, ending=ending(1, State.FAILED)))
         assert await database.write(partial(rows.finish_run, seq=1, ending=ending(2)))
         assert not await database.write(partial(rows.finish_run, seq=1, ending=ending(2)))
-        run = await database.read(partial(rows.get_run, run_id="run1"))
+        run = await database.read(partial(queries.get_run, run_id="run1"))
         assert run is not None
         assert (run.state, run.attempt, run.losses) == (State.SUCCEEDED, 2, 1)
 
@@ -186,7 +187,7 @@ def test_the_oldest_finished_runs_are_forgotten_beyond_the_limit(tmp_path: Path)
             if seq != 1:
                 await database.write(partial(finish, seq=seq))
         assert await database.write(partial(rows.prune_runs, keep=5)) == 14
-        left = await database.read(partial(rows.list_runs, wanted=rows.RunFilter()))
+        left = await database.read(partial(queries.list_runs, wanted=queries.RunFilter()))
         assert [run.seq for run in left] == [20, 19, 18, 17, 16, 1]
 
     with_database(tmp_path, work)
