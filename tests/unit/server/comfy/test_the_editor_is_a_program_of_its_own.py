@@ -20,6 +20,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     site = tmp_path_factory.mktemp("site")
     static = site / "comfyui_frontend_package" / "static"
     (static / "assets").mkdir(parents=True)
+    (static.parent / "__init__.py").touch()
     (static / "index.html").write_text("<!doctype html>")
     (static / "assets" / "main.js").write_text("1")
     (static / "assets" / "main.js.map").write_text("{}")
