@@ -25,6 +25,7 @@ class Registry:
         self._specs: dict[str, NodeSpec] = {}
         self._aliases: dict[str, str] = {}
         self.folders: dict[str, tuple[Path, ...]] = {}
+        self.examples: tuple[Path, ...] = ()
         self.codec_sources: list[CodecSource] = []
         self._inspectors: list[Inspector] = []
         self._environments: list[Callable[[Settings], Mapping[str, str]]] = []
@@ -97,6 +98,10 @@ class Registry:
     def add_folder(self, kind: str, folder: Path) -> None:
         """Add a folder of model files that comes with a pack."""
         self.folders[kind] = (*self.folders.get(kind, ()), folder)
+
+    def add_examples(self, folder: Path) -> None:
+        """Add a folder of example workflows (JSON) that comes with a pack; servers offer them to people."""
+        self.examples = (*self.examples, folder)
 
     def add_codecs(self, source: CodecSource) -> None:
         """Add codecs for the persistent store; `source` is called when the first value needs one."""

@@ -38,12 +38,13 @@ MODULES: Final = (
 
 
 def register(registry: Registry) -> None:
-    """Add all nodes to a registry, and the folders below `embedded` as model folders of their kind."""
+    """Add all nodes to a registry, the folders below `embedded` as model folders of their kind, and the examples."""
     for module in node_modules():
         registry.add_module(module)
     registry.add_codecs(_codecs)
     registry.add_environment(environment.describe)
     registry.add_inspector(_inspect)
+    registry.add_examples(Path(__file__).parent / "workflows")
     embedded = Path(__file__).parent / "embedded"
     if embedded.is_dir():
         for folder in sorted(path for path in embedded.iterdir() if path.is_dir()):

@@ -101,8 +101,9 @@ def read_settings(config: Path | None, options: dict[str, Any]) -> ServerSetting
 def route_modules() -> list[Any]:
     """The protocols and pages that stand beside the native API."""
     from server.comfy.routes import comfy_routes
+    from server.page.routes import page_routes
 
-    return [comfy_routes]
+    return [comfy_routes, page_routes]
 
 
 def tell_ready(ready: Ready) -> None:

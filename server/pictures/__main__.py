@@ -7,6 +7,7 @@ import resource
 import sys
 from typing import Final
 
+from graphcore.errors import DocumentError
 from graphcore.worker.frames import encode_frame, read_frame
 from server.pictures.codec import TooLarge, Unreadable, answer
 
@@ -26,6 +27,8 @@ def main() -> int:
             out.write(encode_frame({"op": "refused", "code": "picture-too-large", "message": str(error)}))
         except Unreadable as error:
             out.write(encode_frame({"op": "refused", "code": "not-a-picture", "message": str(error)}))
+        except DocumentError as error:
+            out.write(encode_frame({"op": "refused", "code": error.code, "message": error.message}))
         except MemoryError:
             message = "The picture needs more memory than may be used for it."
             out.write(encode_frame({"op": "refused", "code": "picture-too-large", "message": message}))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from graphcore.formats.reading import find_document
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 _TEXT_BYTES: Final = 16 * 2**20
@@ -96,10 +99,18 @@ def cover(data: bytes, mask: bytes, *, pixels: int) -> Made:
     )
 
 
+def workflow(data: bytes) -> Made:
+    """The workflow document that a picture carries; no pixel is decoded. Raises DocumentError."""
+    document = json.dumps(find_document(data), ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return Made(data=document, media_type="application/json", width=0, height=0, frames=0)
+
+
 def answer(request: Mapping[str, Any], data: bytes) -> Made:
     """Do what a request asks."""
     if request["op"] == "cover":
         return cover(data[: request["split"]], data[request["split"] :], pixels=request["pixels"])
+    if request["op"] == "workflow":
+        return workflow(data)
     if request["op"] == "remake":
         return remake(data, pixels=request["pixels"], keep_text=request["keep_text"])
     return shrink(

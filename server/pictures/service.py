@@ -64,6 +64,10 @@ class PictureService:
         """A picture that is as transparent as another of the same size, as a PNG."""
         return await self._ask({"op": "cover", "pixels": self._pixels, "split": len(data)}, data + mask)
 
+    async def workflow(self, data: bytes) -> bytes:
+        """The workflow document that a picture carries; raises RequestError (422) where there is none."""
+        return (await self._ask({"op": "workflow"}, data)).data
+
     async def close(self) -> None:
         """End the process."""
         async with self._turn:

@@ -1,0 +1,113 @@
+"""Fields of a form: what an input takes, in the words that a page draws it from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from graphcore.files import MODEL_KINDS, Files
+from graphcore.spec import MISSING, InputSpec
+from graphcore.workflow import InputTarget
+from server.page.models import FieldModel, TargetModel
+
+_WHOLE: Final = ("int", "seed")
+_MAX_SEED: Final = 2**64 - 1
+_LONG_TEXT: Final = 80
+
+
+def field_of(
+    name: str,
+    title: str,
+    description: str,
+    targets: Sequence[InputTarget],
+    value: object,
+    declared: InputSpec | None,
+    files: Files,
+) -> FieldModel:
+    """A field for a value of an input; without a declaration it is drawn from the value."""
+    kind = _kind(declared) if declared is not None else _kind_of(value)
+    options = _options(declared, kind, files) if declared is not None else {}
+    return FieldModel(
+        name=name,
+        title=title,
+        description=description or (declared.shown.tooltip or "" if declared is not None else ""),
+        kind=kind,
+        targets=[TargetModel(node=target.node, input=target.input) for target in targets],
+        value=_shown(value, kind),
+        **options,
+    )
+
+
+def words(name: str) -> str:
+    """An input's name as a label: `ckpt_name` is `Ckpt name`."""
+    spaced = name.replace("_", " ").strip()
+    return spaced[:1].upper() + spaced[1:]
+
+
+def plain(value: object) -> Any:
+    """A value as JSON; what is none is None."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return {str(key): plain(item) for key, item in value.items()} if isinstance(value, dict) else None
+
+
+def _kind(declared: InputSpec) -> str:
+    if declared.secret:
+        return "secret"
+    if declared.file is not None:
+        if declared.file.upload == "image":
+            return "image"
+        return "model" if declared.file.kind in MODEL_KINDS else "choice"
+    if declared.choices is not None:
+        return "choice"
+    if declared.gather:
+        return "json"
+    if declared.seed is not None:
+        return "seed"
+    kinds = {"INT": "int", "FLOAT": "float", "BOOLEAN": "boolean"}
+    if declared.type.name == "STRING":
+        return "multiline" if declared.text is not None and declared.text.multiline else "text"
+    return kinds.get(declared.type.name, "json")
+
+
+def _kind_of(value: object) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "int"
+    if isinstance(value, float):
+        return "float"
+    if isinstance(value, str):
+        return "multiline" if len(value) > _LONG_TEXT or "\n" in value else "text"
+    return "json"
+
+
+def _options(declared: InputSpec, kind: str, files: Files) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if declared.range is not None:
+        bounds = declared.range
+        options = {"minimum": bounds.minimum, "maximum": bounds.maximum, "step": bounds.step}
+    if kind == "seed":
+        options = {"minimum": options.get("minimum") or 0, "maximum": options.get("maximum") or _MAX_SEED}
+    if kind in _WHOLE:
+        options = {name: None if bound is None else str(int(bound)) for name, bound in options.items()}
+    if declared.file is not None:
+        names = list(files.names(declared.file.kind))
+        options["choices"] = names if declared.file.empty is None else [declared.file.empty, *names]
+    elif declared.choices is not None:
+        options["choices"] = [plain(choice) for choice in declared.choices]
+    if declared.toggle is not None:
+        options["labels"] = [declared.toggle.off, declared.toggle.on]
+    if declared.text is not None:
+        options["placeholder"] = declared.text.placeholder
+    return options
+
+
+def _shown(value: object, kind: str) -> Any:
+    if kind == "secret" or value is MISSING:
+        return None
+    if kind in _WHOLE and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(int(value)) if value == int(value) else str(value)
+    return plain(value)
