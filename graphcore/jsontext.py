@@ -19,8 +19,8 @@ _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _INT_DIGITS: Final = 19
 
 
-def parse_json(source: bytes | str, *, max_bytes: int = MAX_BYTES) -> JSON:
-    """Parse a JSON text.
+def parse_json(source: bytes | str, *, max_bytes: int = MAX_BYTES, nan_as_null: bool = False) -> JSON:
+    """Parse a JSON text; with `nan_as_null`, NaN and Infinity read as null, as old ComfyUI pictures need it.
 
     Refused, each with a DocumentError that says where: text that is not UTF-8 or not JSON, NaN and Infinity, numbers
     beyond 64-bit integers or finite floats, duplicate keys, lone surrogates, too deep nesting, too many bytes.
@@ -38,7 +38,7 @@ def parse_json(source: bytes | str, *, max_bytes: int = MAX_BYTES) -> JSON:
         parsed: JSON = json.loads(
             text,
             object_pairs_hook=_unique_keys,
-            parse_constant=_refuse_constant,
+            parse_constant=_null if nan_as_null else _refuse_constant,
             parse_float=_finite_float,
             parse_int=_bounded_int,
         )
@@ -132,6 +132,11 @@ def _unique_keys(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
                 )
             seen.add(key)
     return made
+
+
+def _null(word: str) -> JSON:
+    del word
+    return None
 
 
 def _refuse_constant(word: str) -> JSON:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from graphcore.cli.failures import telling_errors
-from graphcore.cli.options import installed_nodes, output_option, workflow_argument, write_text
-from graphcore.errors import DocumentError, Problem, ValidationError
+from graphcore.cli.options import (
+    document_of,
+    foreign_definitions,
+    installed_nodes,
+    object_info_option,
+    output_option,
+    workflow_argument,
+    write_text,
+)
+from graphcore.errors import Problem, ValidationError
 from graphcore.formats.as_native import as_native
 from graphcore.formats.comfy_api import read_prompt, write_prompt
 from graphcore.formats.native import write_native
-from graphcore.formats.reading import read_workflow
-from graphcore.jsontext import JSON, parse_json
+from graphcore.formats.reading import is_native, own_definitions, read_document
+from graphcore.jsontext import JSON
 from graphcore.registry import Registry
 from graphcore.workflow import Link, Workflow
 
@@ -34,18 +42,16 @@ if TYPE_CHECKING:
     help="The format.",
 )
 @output_option
-@click.option(
-    "--object-info",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Node definitions of a ComfyUI server (its answer to GET /object_info), for nodes not installed here.",
-)
+@object_info_option
 @telling_errors
-def convert(*, file: Path, target: str, output: Path | None, object_info: Path | None) -> None:
+def convert(*, file: Path, target: str, output: Path | None, object_info: str | None) -> None:
     """Write the workflow in FILE in another format, to standard output or to a file.
 
-    FILE is a native workflow, a ComfyUI prompt or graph, a picture that carries one, or - for standard input.
+    FILE is a native workflow, a ComfyUI prompt or graph, A1111's parameters as text, a picture that carries one of
+    them, or - for standard input.
     """
-    source = _Source(file, installed_nodes(), object_info)
+    document = document_of(file, drawn=target == "comfy-ui")
+    source = _Source(document, installed_nodes(), foreign_definitions(object_info))
     if target == "python":
         from graphcore.formats.python_code import write_python
 
@@ -58,32 +64,25 @@ def convert(*, file: Path, target: str, output: Path | None, object_info: Path |
 class _Source:
     """The document to convert; read as a UI graph, a prompt or a workflow, as far as the target needs it."""
 
-    def __init__(self, file: Path, registry: Registry, object_info: Path | None) -> None:
+    def __init__(
+        self, document: Mapping[str, JSON], registry: Registry, foreign: Mapping[str, object]
+    ) -> None:
+        self.document = document
         self.registry = registry
-        self.object_info = object_info
-        self.given = sys.stdin.buffer.read() if str(file) == "-" else _bytes(file)
-        self.graph = self._ui_document()
+        self.foreign = foreign
 
-    def _ui_document(self) -> dict[str, JSON] | None:
-        from graphcore.formats.ui import is_ui_graph
-
-        if self.given.lstrip()[:1] != b"{":
-            return None
-        document = parse_json(self.given)
-        return document if isinstance(document, dict) and is_ui_graph(document) else None
+    @property
+    def is_graph(self) -> bool:
+        """True for a UI graph."""
+        return not is_native(self.document) and isinstance(self.document.get("nodes"), list)
 
     def definitions(self) -> Definitions:
-        """The node definitions of the server named, or of the nodes installed here."""
-        from graphcore.formats.object_info import object_info
-        from graphcore.formats.ui import ObjectInfoDefinitions
-
-        if self.object_info is None:
-            return ObjectInfoDefinitions.from_json(object_info(self.registry))
-        return ObjectInfoDefinitions.from_bytes(self.object_info.read_bytes())
+        """The node definitions of the server named, and those of the nodes installed here."""
+        return own_definitions(self.registry, self.foreign)
 
     def workflow(self) -> Workflow:
         """The document as a workflow."""
-        return read_workflow(self.given, self.registry) if self.graph is None else read_prompt(self.prompt())
+        return read_prompt(self.prompt()) if self.is_graph else read_document(self.document, self.registry)
 
     def native(self) -> dict[str, JSON]:
         """The document in the native format."""
@@ -91,18 +90,18 @@ class _Source:
 
     def prompt(self) -> dict[str, JSON]:
         """The document as a ComfyUI API prompt."""
-        if self.graph is None:
-            workflow = read_workflow(self.given, self.registry)
+        if not self.is_graph:
+            workflow = self.workflow()
             _refuse_gathered_links(workflow)
             return write_prompt(workflow, self.registry)
         from graphcore.formats.ui import read_ui_graph, to_api_prompt
 
-        return to_api_prompt(read_ui_graph(self.graph), self.definitions())
+        return to_api_prompt(read_ui_graph(self.document), self.definitions())
 
-    def ui_graph(self) -> dict[str, JSON]:
+    def ui_graph(self) -> Mapping[str, JSON]:
         """The document as a ComfyUI graph; one that is a graph already stays as it is."""
-        if self.graph is not None:
-            return self.graph
+        if self.is_graph:
+            return self.document
         from graphcore.formats.ui.layout import to_ui_graph
 
         return to_ui_graph(self.prompt(), self.definitions())
@@ -122,12 +121,3 @@ def _refuse_gathered_links(workflow: Workflow) -> None:
     ]
     if problems:
         raise ValidationError(problems)
-
-
-def _bytes(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise DocumentError(
-            f"The file '{file}' cannot be read: {error.strerror or error}.", code="unreadable-file"
-        ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -12,7 +12,8 @@ import click
 
 from graphcore.errors import GraphcoreError
 from graphcore.files import Files
-from graphcore.formats.reading import read_workflow
+from graphcore.formats.reading import find_document, read_document
+from graphcore.jsontext import JSON
 from graphcore.model_paths import read_model_paths
 from graphcore.registry import Registry
 from graphcore.settings import Settings
@@ -42,6 +43,17 @@ def output_option(command: CommandT) -> CommandT:
         "--output",
         type=click.Path(dir_okay=False, path_type=Path),
         help="Write this file instead of standard output.",
+    )
+    return option(command)
+
+
+def object_info_option(command: CommandT) -> CommandT:
+    """The option --object-info: node definitions of a ComfyUI server, for classes that are not installed here."""
+    option = click.option(
+        "--object-info",
+        metavar="FILE|URL",
+        help="Node definitions of a ComfyUI server, which come before those of the nodes installed here: its answer "
+        "to GET /object_info as a file, or its address.",
     )
     return option(command)
 
@@ -104,11 +116,23 @@ def _warn_of_pack(name: str, error: Exception) -> None:
     click.echo(f"{label} the node pack '{name}' cannot be loaded and is left out: {reason}", err=True)
 
 
+def foreign_definitions(place: str | None) -> dict[str, object]:
+    """The definitions that --object-info names; none without it."""
+    if place is None:
+        return {}
+    from graphcore.formats.definition_source import load_object_info
+
+    return load_object_info(place)
+
+
+def document_of(file: Path, *, drawn: bool = False) -> Mapping[str, JSON]:
+    """The document that FILE names, parsed; `drawn` prefers a picture's graph. Raises DocumentError."""
+    return find_document(sys.stdin.buffer.read() if str(file) == "-" else file, drawn=drawn)
+
+
 def workflow_of(file: Path, registry: Registry) -> Workflow:
     """Read the workflow that FILE names; raises DocumentError."""
-    if str(file) == "-":
-        return read_workflow(sys.stdin.buffer.read(), registry)
-    return read_workflow(file, registry)
+    return read_document(document_of(file), registry)
 
 
 def files_of(settings: Settings, registry: Registry) -> Files:

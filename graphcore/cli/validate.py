@@ -9,20 +9,25 @@ import click
 
 from graphcore.cli.failures import DONE, INVALID, tell_problems, telling_errors
 from graphcore.cli.options import (
+    document_of,
     files_of,
     folder_options,
     folder_settings,
+    foreign_definitions,
     installed_nodes,
     json_option,
+    object_info_option,
     workflow_argument,
-    workflow_of,
 )
+from graphcore.formats.foreign_nodes import foreign_registry
+from graphcore.formats.reading import own_definitions, read_document
 from graphcore.validation import validate as find_problems
 
 
 @click.command()
 @workflow_argument
 @folder_options
+@object_info_option
 @json_option
 @telling_errors
 def validate(
@@ -31,12 +36,19 @@ def validate(
     models_dirs: tuple[Path, ...],
     extra_model_paths: tuple[Path, ...],
     input_dir: Path,
+    object_info: str | None,
     as_json: bool,
 ) -> int:
-    """Check the workflow in FILE and list every problem; nothing is run."""
+    """Check the workflow in FILE and list every problem; nothing is run.
+
+    With --object-info it is checked for that server: against its nodes and the files that it lists.
+    """
     registry = installed_nodes()
     files = files_of(folder_settings(models_dirs, extra_model_paths, input_dir), registry)
-    workflow = workflow_of(file, registry)
+    document, foreign = document_of(file), foreign_definitions(object_info)
+    workflow = read_document(document, registry, definitions=own_definitions(registry, foreign))
+    if foreign:
+        registry = foreign_registry(foreign, registry, {entry.type for entry in workflow.nodes.values()})
     problems = find_problems(workflow, registry, files=files)
     if as_json:
         document = {

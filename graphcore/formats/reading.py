@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from graphcore.errors import DocumentError
 from graphcore.formats.comfy_api import looks_like_prompt, read_prompt
@@ -13,22 +14,40 @@ from graphcore.jsontext import JSON, MAX_BYTES, check_json, parse_json
 from graphcore.registry import Registry
 from graphcore.workflow import Workflow
 
+if TYPE_CHECKING:
+    from graphcore.formats.pictures import PictureMetadata
+    from graphcore.formats.ui import Definitions
+
 _PICTURES: Final = (b"\x89PNG", b"RIFF", b"\xff\xd8\xff", b"GIF8")
+_PARAMETERS: Final = re.compile(rb"^Steps: ", re.MULTILINE)
+
+Source = bytes | str | Path | Mapping[str, object]
 
 
 def read_workflow(
-    source: bytes | str | Path | Mapping[str, object] | Workflow, registry: Registry
+    source: Source | Workflow, registry: Registry, *, definitions: Definitions | None = None
 ) -> Workflow:
     """Read a workflow: JSON text or bytes, a parsed document, a path to a JSON file or to a picture that holds one.
 
-    The registry's node definitions are needed for UI graphs only. Raises DocumentError if it is no workflow.
+    UI graphs need node definitions: those given, or else the registry's. Raises DocumentError if it is no workflow.
     """
     if isinstance(source, Workflow):
         return source
+    return read_document(find_document(source), registry, definitions=definitions)
+
+
+def find_document(source: Source, *, drawn: bool = False) -> Mapping[str, JSON]:
+    """The parsed document in a source, in whatever format it is.
+
+    A picture may carry a workflow in several; `drawn` prefers the graph that an editor drew to what ran. A1111's
+    parameters become the prompt that they describe. Raises DocumentError.
+    """
     if isinstance(source, Path):
         source = _file_bytes(source)
     if isinstance(source, bytes) and source.startswith(_PICTURES):
-        return read_picture(source, registry)
+        return _in_picture(source, drawn)
+    if isinstance(source, bytes) and source.lstrip()[:1] not in b"{[" and _PARAMETERS.search(source):
+        return _from_parameters(source.decode("utf-8-sig", errors="replace"))
     if isinstance(source, (bytes, str)):
         document: object = parse_json(source)
     else:
@@ -37,15 +56,17 @@ def read_workflow(
     if not isinstance(document, Mapping):
         kind = {list: "a list", str: "text", type(None): "null"}.get(type(document), "a number")
         raise DocumentError(f"A workflow is a JSON object, and this is {kind}.", code="unknown-shape")
-    return read_document(document, registry)
+    return document
 
 
-def read_document(document: Mapping[str, JSON], registry: Registry) -> Workflow:
+def read_document(
+    document: Mapping[str, JSON], registry: Registry, *, definitions: Definitions | None = None
+) -> Workflow:
     """Read a parsed document of any of the three formats."""
-    if "graphcore" in document and not isinstance(document["graphcore"], dict):
+    if is_native(document):
         return read_native(document)
     if isinstance(document.get("nodes"), list):
-        return _read_ui(document, registry)
+        return _read_ui(document, definitions or own_definitions(registry))
     prompt = document.get("prompt")
     if isinstance(prompt, dict) and looks_like_prompt(prompt):
         return read_prompt(prompt)
@@ -58,28 +79,55 @@ def read_document(document: Mapping[str, JSON], registry: Registry) -> Workflow:
     )
 
 
-def read_picture(data: bytes, registry: Registry) -> Workflow:
-    """Read the workflow that a picture carries in its metadata."""
+def is_native(document: Mapping[str, JSON]) -> bool:
+    """True if a JSON object has the shape of a native workflow."""
+    return "graphcore" in document and not isinstance(document["graphcore"], dict)
+
+
+def own_definitions(registry: Registry, info: Mapping[str, object] | None = None) -> Definitions:
+    """What UI graphs are read with: the definitions of `info` (an object_info mapping), then the registry's."""
+    from graphcore.formats.object_info import object_info
+    from graphcore.formats.ui import ObjectInfoDefinitions
+
+    return ObjectInfoDefinitions.from_json({**object_info(registry), **(info or {})})
+
+
+def _in_picture(data: bytes, drawn: bool) -> Mapping[str, JSON]:
     from graphcore.formats.pictures import read_metadata
 
     found = read_metadata(data)
-    for text in (found.graphcore, found.prompt, found.workflow):
-        if text is not None:
-            document = parse_json(text)
-            if isinstance(document, dict):
-                return read_document(document, registry)
+    fault: DocumentError | None = None
+    for text in _carried(found, drawn):
+        try:
+            document = parse_json(text, nan_as_null=True)
+        except DocumentError as error:
+            fault = fault or error
+            continue
+        if isinstance(document, dict):
+            return document
     if found.parameters is not None:
-        from graphcore.formats.a1111 import parameters_to_prompt
+        return _from_parameters(found.parameters)
+    raise fault or DocumentError(
+        "The picture carries no workflow in its metadata.", code="no-workflow-in-picture"
+    )
 
-        return read_prompt(parameters_to_prompt(found.parameters))
-    raise DocumentError("The picture carries no workflow in its metadata.", code="no-workflow-in-picture")
+
+def _carried(found: PictureMetadata, drawn: bool) -> Iterator[str]:
+    ran = (found.graphcore, found.prompt)
+    for text in (found.workflow, *ran) if drawn else (*ran, found.workflow):
+        if text is not None:
+            yield text
 
 
-def _read_ui(document: Mapping[str, JSON], registry: Registry) -> Workflow:
-    from graphcore.formats.object_info import object_info
-    from graphcore.formats.ui import ObjectInfoDefinitions, read_ui_graph, to_api_prompt
+def _from_parameters(text: str) -> Mapping[str, JSON]:
+    from graphcore.formats.a1111 import parameters_to_prompt
 
-    definitions = ObjectInfoDefinitions.from_json(object_info(registry))
+    return parameters_to_prompt(text)
+
+
+def _read_ui(document: Mapping[str, JSON], definitions: Definitions) -> Workflow:
+    from graphcore.formats.ui import read_ui_graph, to_api_prompt
+
     return read_prompt(to_api_prompt(read_ui_graph(document), definitions))
 
 

@@ -40,6 +40,7 @@ PATTERN_CLASSES = frozenset(
         "LoraSave",
     }
 )
+COMFY_CORE = "comfy-core"
 ALIAS_PROPERTY = "Node name for S&R"
 
 
@@ -142,10 +143,12 @@ def _first_text(users: list[PlacedNode], *names: str) -> str | None:
 def _missing_problem(missing: MissingClass, written: list[PlacedNode]) -> Problem:
     first = next(placed for placed in written if placed.path == missing.nodes[0])
     version = f" {missing.version}" if missing.version else ""
-    pack = f"; the file names the pack {missing.pack}{version}" if missing.pack else ""
+    provider = f"the pack {missing.pack}{version}" if missing.pack else "no pack for it"
+    if missing.pack == COMFY_CORE:
+        provider = f"ComfyUI{version} itself"
     return Problem(
         code="missing-node-class",
-        message=f"The node class {missing.class_type} is not known{pack}.",
+        message=f"The node class {missing.class_type} is not known; the file names {provider}.",
         node=first.path,
         pointer=first.node.pointer,
         got=missing.class_type,

@@ -33,7 +33,7 @@ class DynamicOption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputDefinition:
-    """One declared input. `choices` is None unless the type is COMBO."""
+    """One declared input. `choices` is None unless the type is COMBO and its options are listed."""
 
     name: str
     type: str
@@ -108,16 +108,6 @@ class ObjectInfoDefinitions:
             raise _bad("", "must be an object that maps class names to definitions")
         return cls(document)
 
-    @classmethod
-    def from_bytes(cls, text: bytes) -> ObjectInfoDefinitions:
-        """Read the answer of GET /object_info as it came; its limits of numbers may exceed 64 bits."""
-        if len(text) > MAX_BYTES:
-            raise _bad("", f"has more than {MAX_BYTES} bytes")
-        try:
-            return cls.from_json(json.loads(text))
-        except (ValueError, RecursionError) as error:
-            raise _bad("", "is not JSON") from error
-
     def get(self, class_type: str) -> NodeDefinition | None:
         known = self._read.get(class_type)
         if known is None and class_type in self.entries:
@@ -127,6 +117,20 @@ class ObjectInfoDefinitions:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)
+
+
+def read_object_info(text: bytes) -> dict[str, object]:
+    """Parse the answer of GET /object_info as it came; its limits of numbers may exceed 64 bits.
+
+    Raises DocumentError (`bad-object-info`).
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _bad("", "is not JSON") from error
+    if not isinstance(document, dict):
+        raise _bad("", "must be an object that maps class names to definitions")
+    return document
 
 
 def read_definition(class_type: str, entry: object) -> NodeDefinition:
@@ -193,7 +197,7 @@ def _read_input(name: str, spec: object, required: bool, place: str, nesting: in
         type=kind,
         required=required,
         settings=settings,
-        choices=tuple(options if isinstance(options, list) else ()) if kind == COMBO else None,
+        choices=tuple(options) if kind == COMBO and isinstance(options, list) else None,
         dynamic=_read_dynamic(options, place, nesting) if kind == DYNAMIC_COMBO else (),
         template=(
             _read_groups(template.get("input"), {}, place, nesting + 1)
