@@ -27,8 +27,9 @@ from tools.embedded.measuring import (
     thing_colours,
     thing_kinds,
 )
+from tools.embedded.placements import admissible
 from tools.embedded.sampling import Sampling, contact_sheet, sample
-from tools.embedded.world import FORBIDDEN
+from tools.embedded.world import FORBIDDEN, Scene
 
 COLOURED = ("plain", "pixel")
 
@@ -42,8 +43,19 @@ class Mark:
 
 
 def marks(picture: Image.Image, prompt: Prompt, eye: Eye) -> list[Mark]:
-    """Everything that can be checked in the picture of one prompt."""
-    scene = prompt.scene
+    """Everything that can be checked in the picture of one prompt.
+
+    Where the prompt leaves places open, the places at which most is right count.
+    """
+    scenes = admissible(prompt.scene, prompt.text)
+    return max((_marks(picture, prompt, scene, eye) for scene in scenes), key=_right)
+
+
+def _right(found: Sequence[Mark]) -> int:
+    return sum(mark.right for mark in found)
+
+
+def _marks(picture: Image.Image, prompt: Prompt, scene: Scene, eye: Eye) -> list[Mark]:
     found: list[Mark] = []
     kinds = thing_kinds(picture, scene, eye)
     found += [Mark(f"thing: {prompt.kind}", right) for right in kinds]
