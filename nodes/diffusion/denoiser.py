@@ -93,9 +93,10 @@ class Denoiser:
         timestep = network.parameterization.timestep(sigma).to(x.device).expand(len(seen))
         conditions = self._conditions([job.entry for job in group], batch)
         residuals = None
+        regions = [job.entry.region for job in group]
         for hint in group[0].entry.hints:
             if hint.acts(float(sigma)):
-                added = hint.network(scaled, timestep, conditions, batch=batch)
+                added = hint.network(scaled, timestep, conditions, batch=batch, regions=regions)
                 residuals = added if residuals is None else residuals + added
         if residuals is not None:
             self.check_cancelled()

@@ -68,6 +68,19 @@ def _single_part(folder: Path, config: Mapping[str, Any], families: Families) ->
     return finished(folder, family, parts, said={}, metadata={})
 
 
+def part_folder(folder: Path, classes: Mapping[str, PartKind], what: str) -> Part:
+    """The part in a folder of its own, whose config.json names one of `classes`; ModelFileError if it is no `what`."""
+    config = _config(folder / "config.json") if (folder / "config.json").is_file() else {}
+    made_by = str(config.get("_class_name"))
+    if made_by not in classes:
+        raise ModelFileError(
+            f"The folder {folder.name} holds no {what}; choose another.",
+            code="model-file-family",
+            location=str(folder),
+        )
+    return _part(folder.name, classes[made_by], folder, config)
+
+
 def _family(folder: Path, evidence: FolderEvidence, families: Families) -> Family:
     found = families.of_folder(evidence)
     if found is None:

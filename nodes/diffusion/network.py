@@ -10,7 +10,7 @@ guidance.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from nodes.diffusion.parameterization import Parameterization
+from nodes.diffusion.region import Region
 from nodes.values import ConditioningEntry
 
 
@@ -99,7 +100,8 @@ class HintNetwork(Protocol):
     """A hint made ready to compute (a loaded ControlNet with its picture and strength).
 
     It acts between `start` and `end`, shares of the schedule. Called with the very arguments of the network,
-    whose rows are whole batches one after another: row r belongs to sample r % batch.
+    whose rows are whole batches one after another: row r belongs to sample r % batch, and shows the part of the
+    latent that is `regions[r // batch]` (None: all of it).
     """
 
     @property
@@ -109,7 +111,13 @@ class HintNetwork(Protocol):
     def end(self) -> float: ...
 
     def __call__(
-        self, x: Tensor, timestep: Tensor, conditions: Mapping[str, Tensor], *, batch: int
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        conditions: Mapping[str, Tensor],
+        *,
+        batch: int,
+        regions: Sequence[Region | None],
     ) -> Residuals: ...
 
 

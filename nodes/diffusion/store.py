@@ -10,7 +10,7 @@ another dtype, and shares the result between all values that mean the same. A ne
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +44,7 @@ from nodes.diffusion.weights import build, expected_bytes, load, patched, placed
 from nodes.values import Clip, FileRef, Model, Patch, Vae
 
 TokenizerT = TypeVar("TokenizerT")
+OpenedT = TypeVar("OpenedT")
 CPU_SHARE, GPU_SHARE = 0.5, 0.85
 
 
@@ -203,6 +204,29 @@ class ModelStore:
         part = self.checkpoint(vae.file).part("vae")
         with self._module(vae.file, part, self.vae_precision, ()) as module:
             yield VaeCodec(module, self.vae_precision)
+
+    def opened(self, file: FileRef, open_file: Callable[[Path], OpenedT]) -> OpenedT:
+        """What `open_file` tells of a file's header, read once."""
+        with self._opened.lease(
+            (file, open_file), lambda: Made(value=open_file(self.resolve(file)), bytes=1)
+        ) as opened:
+            return opened
+
+    @contextmanager
+    def extra(
+        self, key: Hashable, make: Callable[[], nn.Module], *, expected_bytes: int = 0
+    ) -> Iterator[nn.Module]:
+        """A network that goes with diffusion networks, for the length of the block.
+
+        `make` gives it on the CPU; it is placed where those compute, in their precision, and shared by its key.
+        """
+
+        def place() -> Made[nn.Module]:
+            module = placed(make(), self.device, self.precision)
+            return Made(value=module, bytes=module_bytes(module))
+
+        with self._leases.lease(key, place, expected_bytes=expected_bytes) as module:
+            yield module
 
     def usage(self) -> Usage:
         """What the store holds now."""

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from graphcore.errors import ModelFileError
-from nodes.diffusion.layouts import clip, mmdit, unet, vae
+from nodes.diffusion.layouts import clip, controlnet, mmdit, t2i_adapter, unet, vae
 from nodes.diffusion.layouts.rules import Rule, target_shape, to_target
 from nodes.diffusion.model_config import refuse_giant
 from nodes.diffusion.part import Part
@@ -77,6 +77,12 @@ def rules_for(part: Part, targets: Iterable[str]) -> tuple[Rule, ...]:
         return unet.rules(part.config, targets)
     if part.kind == "vae":
         return vae.rules(part.config, targets)
+    if part.kind == "controlnet":
+        return controlnet.rules(part.config, targets)
+    if part.kind == "sd3_controlnet":
+        return controlnet.stability_rules(targets)
+    if part.kind == "t2i_adapter":
+        return t2i_adapter.original_rules(part.config, targets)
     return tuple(Rule(target, target) for target in targets)
 
 
@@ -181,6 +187,10 @@ def _construct(kind: str, config: Mapping[str, Any]) -> nn.Module:
         "unet": diffusers.UNet2DConditionModel,
         "vae": diffusers.AutoencoderKL,
         "mmdit": diffusers.SD3Transformer2DModel,
+        "controlnet": diffusers.ControlNetModel,
+        "controlnet_union": diffusers.ControlNetUnionModel,
+        "sd3_controlnet": diffusers.SD3ControlNetModel,
+        "t2i_adapter": diffusers.T2IAdapter,
     }
     network = classes[kind]
     known = network.__init__.__wrapped__.__code__.co_varnames

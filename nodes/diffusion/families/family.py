@@ -21,7 +21,9 @@ from nodes.diffusion.parameterization import (
     linear_betas,
 )
 
-PartKind = Literal["unet", "mmdit", "vae", "clip", "t5"]
+PartKind = Literal[
+    "unet", "mmdit", "vae", "clip", "t5", "controlnet", "controlnet_union", "sd3_controlnet", "t2i_adapter"
+]
 Layout = Literal["original", "transformers", "openclip", "diffusers"]
 Joining = Literal["width", "sd3"]
 """How towers become one: side by side; or CLIPs side by side, filled up with zeros, and T5 after them."""

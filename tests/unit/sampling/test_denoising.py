@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from nodes.diffusion.denoiser import Denoiser, join_conditions
 from nodes.diffusion.entries import prepare_entries
 from nodes.diffusion.guidance import NEGATIVE, POSITIVE, Cfg, Perturbed, Unguided, started
 from nodes.diffusion.network import LatentScene, Residuals
+from nodes.diffusion.region import Region
 from nodes.values import Area, Conditioning, ControlHint, Guidance
 from tests.unit.sampling.toys import MeanNetwork, randn, text
 
@@ -207,9 +208,15 @@ class Brightness:
         self.strength = strength
 
     def __call__(
-        self, x: Tensor, timestep: Tensor, conditions: Mapping[str, Tensor], *, batch: int
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        conditions: Mapping[str, Tensor],
+        *,
+        batch: int,
+        regions: Sequence[Region | None],
     ) -> Residuals:
-        assert len(x) % batch == 0
+        assert len(x) == len(regions) * batch
         return Residuals(down=(torch.full((1,), self.strength),), mid=torch.full((1,), 2 * self.strength))
 
 

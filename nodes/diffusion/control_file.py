@@ -1,0 +1,129 @@
+"""ControlNet and T2I-Adapter files opened: what they are and for which networks, from their headers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graphcore.errors import ModelFileError
+from nodes.diffusion.families.family import Layout, PartKind
+from nodes.diffusion.folder import part_folder
+from nodes.diffusion.layouts import controlnet, t2i_adapter
+from nodes.diffusion.layouts.unet import Shapes
+from nodes.diffusion.model_config import explicit_config, merged
+from nodes.diffusion.part import Part, below
+from nodes.diffusion.safetensors_header import Header, read_header
+
+CLASSES: Mapping[str, PartKind] = {
+    "ControlNetModel": "controlnet",
+    "ControlNetUnionModel": "controlnet_union",
+    "SD3ControlNetModel": "sd3_controlnet",
+    "T2IAdapter": "t2i_adapter",
+}
+SECTION = "controlnet"
+"""Under which name a file's own words configure it."""
+SHUFFLE = "shuffle"
+"""ControlNets that read a picture's style average over its area; only their names tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlFile:
+    """An opened ControlNet or T2I-Adapter: its part, and whether it holds differences to a model's weights."""
+
+    part: Part
+    is_difference: bool = False
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Its configuration in diffusers' terms."""
+        return self.part.config
+
+    @property
+    def context_width(self) -> int | None:
+        """How wide the text is that it reads along; None if it reads none."""
+        if self.part.kind == "sd3_controlnet":
+            width = self.config.get("joint_attention_dim")
+        elif self.part.kind == "t2i_adapter":
+            return None
+        else:
+            width = self.config.get("cross_attention_dim", 1280)
+        return int(width) if isinstance(width, int) else None
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """How wide what it adds is, level by level; one number for all layers of SD 3."""
+        if self.part.kind == "sd3_controlnet":
+            heads = self.config.get("num_attention_heads", 18)
+            return (int(heads) * int(self.config.get("attention_head_dim", 64)),)
+        if self.part.kind == "t2i_adapter":
+            widths = [int(width) for width in self.config["channels"]]
+            return tuple(widths + widths[-1:] if self.config["adapter_type"] == "light_adapter" else widths)
+        return tuple(int(width) for width in self.config["block_out_channels"])
+
+
+def open_control(path: Path) -> ControlFile:
+    """Open a ControlNet or T2I-Adapter: a `.safetensors` file, or a folder in diffusers' layout.
+
+    Raises ModelFileError for pickles, damaged files, and files that are neither.
+    """
+    if path.is_dir():
+        return ControlFile(part=part_folder(path, CLASSES, "a ControlNet or T2I-Adapter"))
+    header = read_header(path)
+    shapes = {name: info.shape for name, info in header.tensors.items()}
+    found = _found(shapes)
+    if found is None:
+        raise _unknown(header, shapes)
+    kind, prefix, layout, config = found
+    if SHUFFLE in path.stem.lower() and kind == "controlnet":
+        config["global_pool_conditions"] = True
+    said = explicit_config(header).get(SECTION, {})
+    part = Part(
+        name=SECTION,
+        kind=kind,
+        config=merged(config, said if isinstance(said, Mapping) else {}),
+        headers=(header,),
+        prefix=prefix,
+        layout=layout,
+    )
+    return ControlFile(part=part, is_difference="difference" in shapes)
+
+
+def _found(shapes: Shapes) -> tuple[PartKind, str, Layout, dict[str, Any]] | None:
+    try:
+        return _recognised(shapes)
+    except (KeyError, IndexError, ValueError, StopIteration):
+        return None
+
+
+def _recognised(shapes: Shapes) -> tuple[PartKind, str, Layout, dict[str, Any]] | None:
+    if controlnet.FIRST in shapes:
+        config = controlnet.config_from_diffusers(shapes)
+        if "task_embedding" in shapes:
+            return "controlnet_union", "", "diffusers", config | controlnet.union_config(shapes)
+        return "controlnet", "", "diffusers", config
+    for prefix in ("control_model.", ""):
+        inner = below(shapes, prefix)
+        if "input_hint_block.0.weight" in inner and "zero_convs.0.0.weight" in inner:
+            return "controlnet", prefix, "original", controlnet.config_from_original(inner)
+    if {"controlnet_blocks.0.weight", "pos_embed_input.proj.weight"} <= shapes.keys():
+        fused = "transformer_blocks.0.attn.qkv.weight" in shapes
+        return "sd3_controlnet", "", "original" if fused else "diffusers", controlnet.sd3_config(shapes)
+    for prefix in ("adapter.", ""):
+        inner = below(shapes, prefix)
+        if t2i_adapter.is_adapter(inner):
+            layout: Layout = "diffusers" if prefix else "original"
+            return "t2i_adapter", "", layout, t2i_adapter.config_from(inner)
+    return None
+
+
+def _unknown(header: Header, shapes: Shapes) -> ModelFileError:
+    name = header.path.name
+    if "lora_controlnet" in shapes:
+        what = "is a Control-LoRA, which is not supported; use the ControlNet that it was made from"
+    elif any(key.startswith("lllite_") for key in shapes):
+        what = "is a ControlNet-LLLite, which is not supported; use a ControlNet or T2I-Adapter"
+    else:
+        what = "is neither a ControlNet nor a T2I-Adapter for Stable Diffusion; choose another file"
+    return ModelFileError(f"{name} {what}.", code="model-file-family", location=str(header.path))

@@ -1,0 +1,48 @@
+"""Values that steer a diffusion network beside its text: ControlNets and their pictures, CLIP's view of a picture ...
+
+Like models they are references: a file and what is to be done with it. No torch is imported here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from graphcore.sockets import socket
+from nodes.values import ControlHint, FileRef, Model, Vae
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@socket("CONTROL_NET")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlNet:
+    """A ControlNet or T2I-Adapter, by reference.
+
+    `union_type` is the kind of map that a union ControlNet is shown, by its number (None: it is not told).
+    `base` is the model whose weights are added to those of a ControlNet that was saved as a difference.
+    """
+
+    file: FileRef
+    union_type: int | None = None
+    base: Model | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ControlNetHint(ControlHint):
+    """A picture that the network is to follow, with the ControlNet that reads it.
+
+    `pixels` (batch, height, width, 3) lie over the whole latent. `start` and `end` are shares of the schedule.
+    `vae` is wanted by ControlNets that read latents (SD 3); `mask` (batch, height, width), 1 where the picture is to
+    be painted anew, by those that inpaint. With `everywhere`, conditionings without any hint follow it too.
+    """
+
+    control: ControlNet
+    pixels: Tensor
+    strength: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+    vae: Vae | None = None
+    mask: Tensor | None = None
+    everywhere: bool = False
