@@ -51,12 +51,12 @@ def validate(
         registry = foreign_registry(foreign, registry, {entry.type for entry in workflow.nodes.values()})
     problems = find_problems(workflow, registry, files=files)
     if as_json:
-        document = {
+        report = {
             "state": "invalid" if problems else "valid",
             "nodes": len(workflow.nodes),
             "problems": [problem.as_json() for problem in problems],
         }
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
     elif problems:
         tell_problems(problems)
     else:

@@ -79,6 +79,11 @@ def read_document(
     )
 
 
+def read_picture(data: bytes, registry: Registry) -> Workflow:
+    """Read the workflow that a picture carries in its metadata."""
+    return read_document(_in_picture(data, drawn=False), registry)
+
+
 def is_native(document: Mapping[str, JSON]) -> bool:
     """True if a JSON object has the shape of a native workflow."""
     return "graphcore" in document and not isinstance(document["graphcore"], dict)
