@@ -6,7 +6,7 @@ Copies are made only when it must compute in another dtype or on another device.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,14 @@ TIED = "encoder.embed_tokens.weight"
 """T5's token table under its second name."""
 IGNORED_HEADS = frozenset({"loss", "model_ema"})
 SHOWN = 3
+ORIGINAL_RULES: Mapping[str, Callable[[Mapping[str, Any], Iterable[str]], tuple[Rule, ...]]] = {
+    "mmdit": mmdit.rules,
+    "unet": unet.rules,
+    "vae": vae.rules,
+    "controlnet": controlnet.rules,
+    "sd3_controlnet": controlnet.stability_rules,
+    "t2i_adapter": t2i_adapter.original_rules,
+}
 
 
 def load(part: Part) -> nn.Module:
@@ -71,19 +79,8 @@ def rules_for(part: Part, targets: Iterable[str]) -> tuple[Rule, ...]:
         return vae.diffusers_rules(targets, set(part.names()))
     if part.layout == "diffusers":
         return tuple(Rule(target, target) for target in targets)
-    if part.kind == "mmdit":
-        return mmdit.rules(part.config, targets)
-    if part.kind == "unet":
-        return unet.rules(part.config, targets)
-    if part.kind == "vae":
-        return vae.rules(part.config, targets)
-    if part.kind == "controlnet":
-        return controlnet.rules(part.config, targets)
-    if part.kind == "sd3_controlnet":
-        return controlnet.stability_rules(targets)
-    if part.kind == "t2i_adapter":
-        return t2i_adapter.original_rules(part.config, targets)
-    return tuple(Rule(target, target) for target in targets)
+    original = ORIGINAL_RULES.get(part.kind)
+    return original(part.config, targets) if original else tuple(Rule(target, target) for target in targets)
 
 
 def check(part: Part, rules: Iterable[Rule], wanted: Mapping[str, tuple[int, ...]]) -> None:

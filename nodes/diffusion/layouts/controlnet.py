@@ -29,14 +29,14 @@ def rules(config: Mapping[str, Any], targets: Iterable[str]) -> tuple[Rule, ...]
     """Rules between a ControlNetModel with `config` and ldm's layout (names below `control_model.`)."""
     names = unet.modules({**config, "up_block_types": []}) | MID
     stages = len(config["conditioning_embedding_out_channels"])
-    zeros = 1 + sum(1 for target in (targets := list(targets)) if _is_zero(target))
-    names |= {f"controlnet_down_blocks.{place}": f"zero_convs.{place}.0" for place in range(zeros)}
     names |= _picture_encoder(stages)
-    return rename(targets, names, {})
-
-
-def _is_zero(target: str) -> bool:
-    return target.startswith("controlnet_down_blocks.") and target.endswith(".weight")
+    known = list(targets)
+    for target in known:
+        head, _, rest = target.partition(".")
+        if head == "controlnet_down_blocks":
+            place = rest.partition(".")[0]
+            names[f"{head}.{place}"] = f"zero_convs.{place}.0"
+    return rename(known, names, {})
 
 
 def _picture_encoder(stages: int) -> dict[str, str]:
@@ -133,8 +133,9 @@ def sd3_config(shapes: Shapes) -> dict[str, Any]:
     return config
 
 
-def stability_rules(targets: Iterable[str]) -> tuple[Rule, ...]:
+def stability_rules(config: Mapping[str, Any], targets: Iterable[str]) -> tuple[Rule, ...]:
     """Rules between an SD3ControlNetModel and the files of Stability AI for SD 3.5."""
+    del config
     return tuple(_stability_rule(target) for target in targets)
 
 
