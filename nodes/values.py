@@ -7,9 +7,9 @@ checkpoint or adding a LoRA costs nothing until somebody computes with it. No to
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from graphcore.sockets import socket
 
@@ -147,6 +147,30 @@ class PerturbedAttentionOption(ModelOption):
     """Guidance also leads away from what the network predicts without its self-attention, by this scale."""
 
     scale: float
+
+
+GuidanceFunction = Callable[[dict[str, Any]], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GuidanceFunctions(ModelOption):
+    """Functions of other people's nodes that take part in guidance; each is given a dictionary, as ComfyUI's are.
+
+    `combine` makes one prediction of the positive and the negative one, `before` are called before that, `after`
+    change its result. With `always_both` the negative prediction is made even where guidance would not need it.
+    `options` is what those nodes keep with the model.
+    """
+
+    combine: GuidanceFunction | None = None
+    before: tuple[GuidanceFunction, ...] = ()
+    after: tuple[GuidanceFunction, ...] = ()
+    always_both: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def acts(self) -> bool:
+        """True if anything is changed."""
+        return self.combine is not None or bool(self.before) or bool(self.after)
 
 
 @socket("MODEL")

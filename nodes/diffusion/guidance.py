@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, Protocol, Self
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol, Self
 
 import torch
 from torch import Tensor
 
-from nodes.values import Guidance
+from nodes.values import Guidance, GuidanceFunctions
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +296,62 @@ class _PerturbedGuide:
         if branch is None:
             return result
         return result + (predictions[POSITIVE] - predictions[branch]) * self.guidance.scale
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Guided(Guidance):
+    """Any guidance, with functions of other people's nodes before, in the place of, and after it."""
+
+    base: Guidance
+    functions: GuidanceFunctions
+
+    def start(self) -> Guide:
+        return _GuidedGuide(self.functions, started(self.base), float(getattr(self.base, "scale", 1.0)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _GuidedGuide:
+    functions: GuidanceFunctions
+    base: Guide
+    scale: float
+
+    def branches(self, share: float) -> tuple[Branch, ...]:
+        wanted = self.base.branches(share)
+        return wanted if NEGATIVE in wanted or not self.functions.always_both else (*wanted, NEGATIVE)
+
+    def __call__(self, predictions: Predictions) -> Tensor:
+        for function in self.functions.before:
+            pair = function({**self._facts(predictions), "conds_out": list(_pair(predictions))})
+            changed = dict(zip((POSITIVE, NEGATIVE), pair, strict=False))
+            predictions = replace(predictions, denoised={**predictions.denoised, **changed})
+        positive, negative = _pair(predictions)
+        facts = {**self._facts(predictions), "cond_denoised": positive, "uncond_denoised": negative}
+        if self.functions.combine is None:
+            result = self.base(predictions)
+        else:
+            x = predictions.x
+            result = x - self.functions.combine({**facts, "cond": x - positive, "uncond": x - negative})
+        for function in self.functions.after:
+            result = function({**facts, "denoised": result, "cond": None, "uncond": None})
+        return result
+
+    def _facts(self, predictions: Predictions) -> dict[str, Any]:
+        sigma = predictions.sigma.reshape(-1).expand(len(predictions.x)).to(predictions.x)
+        return {
+            "input": predictions.x,
+            "sigma": sigma,
+            "timestep": sigma,
+            "cond_scale": self.scale,
+            "model_options": self.functions.options,
+            "model": self.functions.options.get("model"),
+        }
+
+
+def _pair(predictions: Predictions) -> tuple[Tensor, Tensor]:
+    """The positive and the negative prediction; zeros for one that was not made."""
+    positive = predictions[POSITIVE]
+    negative = predictions.denoised.get(NEGATIVE)
+    return positive, torch.zeros_like(positive) if negative is None else negative
 
 
 def started(guidance: Guidance) -> Guide:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from graphcore.context import Context, Preview
 from graphcore.errors import InputError
-from nodes.diffusion.guidance import Cfg, DualCfg, PerpNeg, Perturbed, Unguided
+from nodes.diffusion.guidance import Cfg, DualCfg, Guided, PerpNeg, Perturbed, Unguided
 from nodes.diffusion.latents import require_finite
 from nodes.diffusion.model_options import reguided, reparameterized
 from nodes.diffusion.network import Network
@@ -142,7 +142,7 @@ def conditioning_names(guidance: Guidance) -> tuple[str, ...]:
             return ("positive", "negative", "empty")
         case SafeLatentDiffusion():
             return ("positive", "negative", "unsafe")
-        case Perturbed(base=base):
+        case Perturbed(base=base) | Guided(base=base):
             return conditioning_names(base)
         case _:
             return ("positive", "negative")

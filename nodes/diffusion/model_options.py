@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from graphcore.errors import InputError
-from nodes.diffusion.guidance import Cfg, Perturbed, RescaledCfg
+from nodes.diffusion.guidance import Cfg, Guided, Perturbed, RescaledCfg
 from nodes.diffusion.parameterization import (
     DiscreteDiffusion,
     LatentConsistency,
@@ -18,6 +18,7 @@ from nodes.diffusion.parameterization import (
 from nodes.values import (
     FlowShiftOption,
     Guidance,
+    GuidanceFunctions,
     ModelOption,
     PerturbedAttentionOption,
     PredictionOption,
@@ -70,6 +71,9 @@ def reguided(guidance: Guidance, options: Sequence[ModelOption]) -> Guidance:
     perturbed = _last(options, PerturbedAttentionOption)
     if perturbed is not None and perturbed.scale:
         guidance = Perturbed(base=guidance, perturbation="pag:mid", scale=perturbed.scale)
+    functions = _last(options, GuidanceFunctions)
+    if functions is not None and functions.acts:
+        guidance = Guided(base=guidance, functions=functions)
     return guidance
 
 

@@ -71,11 +71,17 @@ class TextEncoder:
         self, text: str | Mapping[str, str], *, layer: int | None = None, style: Style = "comfy"
     ) -> EncodedText:
         """`encode` as a function that can be differentiated, for training."""
-        chunks = [tower.chunks(_text_for(tower, text), style) for tower in self.towers]
-        longest = max(len(rows) for rows in chunks)
+        rows = {tower.spec.part: tower.chunks(_text_for(tower, text), style) for tower in self.towers}
+        return self.encode_rows(rows, layer=layer, style=style)
+
+    @torch.inference_mode()
+    def encode_rows(
+        self, rows: Mapping[str, tuple[Chunk, ...]], *, layer: int | None = None, style: Style = "comfy"
+    ) -> EncodedText:
+        """Encode a prompt that is cut into rows already, for each tower by its part's name."""
+        longest = max(len(own) for own in rows.values())
         encoded = [
-            tower.encode(tower.filled(rows, longest), layer, style)
-            for tower, rows in zip(self.towers, chunks, strict=True)
+            tower.encode(tower.filled(rows[tower.spec.part], longest), layer, style) for tower in self.towers
         ]
         return EncodedText(self._joined(encoded).clone(), self._pooled(encoded))
 

@@ -1,0 +1,1 @@
+"""Node packs written for ComfyUI: loaded on demand, and run by this project's engine."""
