@@ -15,6 +15,7 @@ from nodes import environment
 MODULES: Final = (
     "arithmetic",
     "conditioning",
+    "datasets",
     "flow",
     "image_export",
     "image_files",
@@ -33,6 +34,7 @@ MODULES: Final = (
     "show",
     "strings",
     "text",
+    "training",
     "vae",
 )
 
