@@ -23,6 +23,13 @@ class InpaintConditioning(NamedTuple):
     latent: Latent
 
 
+class PairedConditioning(NamedTuple):
+    """Both conditionings, changed alike."""
+
+    positive: Conditioning
+    negative: Conditioning
+
+
 @node("ConditioningCombine", category="conditioning", title="Conditioning (Combine)")
 def conditioning_combine(conditioning_1: Conditioning, conditioning_2: Conditioning) -> Conditioning:
     """Both conditionings act, each with its own prediction; where they overlap, predictions are averaged."""
@@ -150,3 +157,44 @@ def inpaint_model_conditioning(
 
     latent = Latent(whole, noise_mask=prepared.mask if noise_mask else None)
     return InpaintConditioning(with_picture(positive), with_picture(negative), latent)
+
+
+@node(
+    "InstructPixToPixConditioning",
+    category="conditioning/instructpix2pix",
+    title="InstructPix2Pix Conditioning",
+)
+def instruct_pix_to_pix_conditioning(
+    ctx: Context, positive: Conditioning, negative: Conditioning, vae: Vae, pixels: Image
+) -> InpaintConditioning:
+    """Show a model that changes pictures by instruction (eight input channels) the picture to change.
+
+    The latent is empty and has the picture's size. With DualCFGGuider, the first conditioning is this positive, the
+    second this negative, and the negative one without the picture (Brooks et al. 2023, "InstructPix2Pix").
+    """
+    import torch
+
+    from nodes.diffusion.store import ModelStore
+
+    with ctx.service(ModelStore).vae(vae) as codec:
+        shown = codec.encode(pixels.pixels)
+
+    def with_picture(conditioning: Conditioning) -> Conditioning:
+        return Conditioning(tuple(replace(entry, concat_latent=shown) for entry in conditioning.entries))
+
+    latent = Latent(torch.zeros_like(shown))
+    return InpaintConditioning(with_picture(positive), with_picture(negative), latent)
+
+
+@node("DepthConditioning", category="conditioning", title="Depth Conditioning")
+def depth_conditioning(positive: Conditioning, negative: Conditioning, depth: Image) -> PairedConditioning:
+    """Show a depth-to-image model (five input channels, SD 2 depth) a depth map; near is bright.
+
+    Its darkest and brightest values become -1 and 1, so only their order and proportion count.
+    """
+    values = depth.pixels[..., :3].mean(dim=-1)
+
+    def with_depth(conditioning: Conditioning) -> Conditioning:
+        return Conditioning(tuple(replace(entry, concat_mask=values) for entry in conditioning.entries))
+
+    return PairedConditioning(with_depth(positive), with_depth(negative))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal, NamedTuple
 
 from graphcore import Context, FileChoice, InputError, Shown, node
-from nodes.values import Clip, FileRef, Model, Vae
+from nodes.values import Clip, FileRef, Model, PredictionOption, Vae
+
+TextEncoderName = Annotated[str, FileChoice("text_encoders")]
 
 WeightDtype = Literal["default", "fp8_e4m3fn", "fp8_e4m3fn_fast", "fp8_e5m2"]
 ClipType = Literal[
@@ -110,7 +113,7 @@ def _clip_family(kind: str) -> str | None:
 @node("LoadCLIP", category="loaders", title="Load CLIP", aliases=("CLIPLoader",))
 def load_clip(
     ctx: Context,
-    clip_name: Annotated[str, FileChoice("text_encoders")],
+    clip_name: TextEncoderName,
     type: ClipType,
     device: Annotated[Literal["default", "cpu"], Shown(advanced=True)] | None = None,
 ) -> Clip:
@@ -125,15 +128,82 @@ def load_clip(
 @node("LoadDualCLIP", category="loaders", title="Load Two CLIPs", aliases=("DualCLIPLoader",))
 def load_dual_clip(
     ctx: Context,
-    clip_name1: Annotated[str, FileChoice("text_encoders")],
-    clip_name2: Annotated[str, FileChoice("text_encoders")],
+    clip_name1: TextEncoderName,
+    clip_name2: TextEncoderName,
     type: DualClipType,
     device: Annotated[Literal["default", "cpu"], Shown(advanced=True)] | None = None,
 ) -> Clip:
-    """Load the two text encoders of SDXL, in either order, from files of their own.
+    """Load the two text encoders of SDXL, or two of SD 3's, in either order, from files of their own.
 
     `device` changes nothing: prompts are encoded where the engine computes.
     """
     del device
     files = (file_ref(ctx, "text_encoders", clip_name1), file_ref(ctx, "text_encoders", clip_name2))
     return Clip(files=files, family=_clip_family(type))
+
+
+@node("LoadTripleCLIP", category="loaders", title="Load Three CLIPs", aliases=("TripleCLIPLoader",))
+def load_triple_clip(
+    ctx: Context, clip_name1: TextEncoderName, clip_name2: TextEncoderName, clip_name3: TextEncoderName
+) -> Clip:
+    """Load the three text encoders of SD 3 (CLIP-L, CLIP-G, T5), in any order, from files of their own."""
+    names = (clip_name1, clip_name2, clip_name3)
+    return Clip(files=tuple(file_ref(ctx, "text_encoders", name) for name in names), family="sd3")
+
+
+def _no_four() -> str:
+    return "Four text encoders belong to HiDream, which is not supported; use LoadTripleCLIP for the three of SD 3."
+
+
+@node(
+    "LoadQuadrupleCLIP",
+    category="loaders",
+    title="Load Four CLIPs",
+    aliases=("QuadrupleCLIPLoader",),
+    check=_no_four,
+)
+def load_quadruple_clip(
+    clip_name1: TextEncoderName,
+    clip_name2: TextEncoderName,
+    clip_name3: TextEncoderName,
+    clip_name4: TextEncoderName,
+) -> Clip:
+    """Refused with a reason: four text encoders belong to a family that is not supported (HiDream)."""
+    del clip_name1, clip_name2, clip_name3, clip_name4
+    raise InputError(_no_four(), code="unsupported-choice")
+
+
+@node("LoadDiffusersFolder", category="loaders", title="Load Diffusers Folder", aliases=("DiffusersLoader",))
+def load_diffusers_folder(
+    ctx: Context, model_path: Annotated[str, FileChoice("diffusers")]
+) -> LoadedCheckpoint:
+    """Load a whole model from a folder in diffusers' layout (with a model_index.json)."""
+    file = file_ref(ctx, "diffusers", model_path)
+    return LoadedCheckpoint(Model(file=file), Clip(files=(file,)), Vae(file=file))
+
+
+@node(
+    "LoadCheckpointWithConfig",
+    category="loaders",
+    title="Load Checkpoint with a Configuration",
+    aliases=("CheckpointLoader",),
+    deprecated=True,
+)
+def load_checkpoint_with_config(
+    ctx: Context,
+    config_name: Annotated[str, FileChoice("configs")],
+    ckpt_name: Annotated[str, FileChoice("checkpoints")],
+) -> LoadedCheckpoint:
+    """Load a whole model, and what it predicts and which text layer it takes from a configuration file.
+
+    Of the configuration (YAML, as the original code of SD has it) `parameterization` and `layer_idx` are read; all
+    else is found from the tensors.
+    """
+    from nodes.ldm_config import read_ldm_config
+
+    said = read_ldm_config(ctx.files.resolve("configs", config_name))
+    loaded = load_checkpoint(ctx, ckpt_name)
+    model = loaded.model
+    if said.prediction is not None:
+        model = replace(model, options=(PredictionOption(prediction=said.prediction),))
+    return loaded._replace(model=model, clip=replace(loaded.clip, stop_at_layer=said.text_layer))

@@ -183,20 +183,20 @@ def sd1_parts(in_channels: int = 4) -> TinyParts:
 
 
 @cache
-def sd2_parts() -> TinyParts:
+def sd2_parts(in_channels: int = 4) -> TinyParts:
     """SD 2.x with 64 and 128 channels; its text encoder has a projection that nobody uses."""
     return TinyParts(
-        seeded(lambda: make_unet(**SD2_UNET)),
+        seeded(lambda: make_unet(**{**SD2_UNET, "in_channels": in_channels})),
         seeded(lambda: make_vae(**VAE_CONFIG), 1),
         {"clip_h": seeded(lambda: ClipText(text_config(128, projection=64, activation="gelu")), 2)},
     )
 
 
 @cache
-def sdxl_parts() -> TinyParts:
+def sdxl_parts(in_channels: int = 4) -> TinyParts:
     """SDXL base with text vectors of 64 + 128 and a pooled vector of 64."""
     return TinyParts(
-        seeded(lambda: make_unet(**SDXL_UNET)),
+        seeded(lambda: make_unet(**{**SDXL_UNET, "in_channels": in_channels})),
         seeded(lambda: make_vae(**VAE_CONFIG, scaling_factor=0.13025), 1),
         {
             "clip_l": seeded(lambda: ClipText(text_config(64)), 2),
@@ -301,9 +301,9 @@ def sd1_state(*, in_channels: int = 4) -> State:
     )
 
 
-def sd2_state() -> State:
+def sd2_state(*, in_channels: int = 4) -> State:
     """A whole SD 2.x checkpoint in the original layout."""
-    parts = sd2_parts()
+    parts = sd2_parts(in_channels)
     return (
         prefixed("model.diffusion_model.", unet_state(parts.unet))
         | prefixed("first_stage_model.", vae_state(parts.vae))
@@ -311,9 +311,9 @@ def sd2_state() -> State:
     )
 
 
-def sdxl_state() -> State:
+def sdxl_state(*, in_channels: int = 4) -> State:
     """A whole SDXL checkpoint in the original layout."""
-    parts = sdxl_parts()
+    parts = sdxl_parts(in_channels)
     return (
         prefixed("model.diffusion_model.", unet_state(parts.unet))
         | prefixed("first_stage_model.", vae_state(parts.vae))

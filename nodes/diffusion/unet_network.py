@@ -1,7 +1,7 @@
 """A UNet of SD 1.x, SD 2.x or SDXL as sampling sees it (`Network`).
 
-Beside the text, SDXL takes a pooled vector and sizes; networks with extra input channels take a mask and the
-masked picture (inpainting, nine channels) or a picture (InstructPix2Pix, eight).
+Beside the text, SDXL takes a pooled vector and sizes; networks with more input channels than latents have take more
+(`extra_channels`).
 """
 
 from __future__ import annotations
@@ -14,17 +14,15 @@ from typing import Any
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor
-from torch.nn import functional
 
 from graphcore.errors import InputError
+from nodes.diffusion.extra_channels import extra_channels
 from nodes.diffusion.families.family import ConditioningRule
 from nodes.diffusion.network import LatentFormat, LatentScene, Residuals
 from nodes.diffusion.parameterization import Parameterization
 from nodes.diffusion.precision import Precision
 from nodes.values import ConditioningEntry
 
-GREY_LATENT = (0.8223, -0.6876, 0.6364, 0.1380)
-"""Mid-grey in the scaled latents of SD's VAE: what an inpainting network sees where all is masked."""
 REFINER_SCORE = 6.0
 SIZES = {"text+size": 6, "text+score": 5}
 
@@ -73,7 +71,9 @@ class UNetNetwork:
             named |= self._sized(entry, scene)
         extra = int(config.in_channels) - self.latent_format.channels
         if extra:
-            named["concat"] = self._concat(entry, scene, extra)
+            named["concat"] = extra_channels(
+                entry, scene, extra, self.latent_format, scaled_picture=self.rule != "text"
+            )
         return {name: tensor.to(self.device, self.dtype) for name, tensor in named.items()}
 
     def __call__(
@@ -122,34 +122,6 @@ class UNetNetwork:
         sizes = torch.tensor([numbers], dtype=torch.float32)
         coarse = sizes.to(self.dtype).float()
         return {"pooled": entry.pooled, "size": torch.cat([coarse, sizes - coarse], dim=1)}
-
-    def _concat(self, entry: ConditioningEntry, scene: LatentScene, extra: int) -> Tensor:
-        channels = self.latent_format.channels
-        if extra == channels:
-            return self._source_picture(entry, scene)
-        if extra != channels + 1:
-            raise InputError(
-                f"This model takes {extra} extra input channels, which no node can give it; use another."
-            )
-        given, mask = entry.concat_latent, entry.concat_mask
-        picture = scene.latent if given is None else self.latent_format.scaled(given)
-        mask = scene.noise_mask if mask is None else mask
-        if mask is None:
-            grey = torch.tensor(GREY_LATENT if channels == 4 else (0.0,) * channels).view(1, channels, 1, 1)
-            blank = grey.to(scene.latent).expand_as(scene.latent)
-            return torch.cat([torch.ones_like(blank[:, :1]), blank], dim=1)
-        mask = mask.reshape(-1, 1, *mask.shape[-2:]).to(scene.latent)
-        mask = functional.interpolate(mask, scene.latent.shape[-2:], mode="bilinear").round()
-        picture = _like(picture, scene)
-        rows = max(picture.shape[0], mask.shape[0])
-        return torch.cat([_repeated(mask, rows), _repeated(picture, rows)], dim=1)
-
-    def _source_picture(self, entry: ConditioningEntry, scene: LatentScene) -> Tensor:
-        """The picture that InstructPix2Pix changes: unscaled for SD (Brooks et al. 2022), scaled for SDXL."""
-        given = entry.concat_latent
-        if given is None:
-            return torch.zeros_like(scene.latent)
-        return _like(given if self.rule == "text" else self.latent_format.scaled(given), scene)
 
     def _additions(self, residuals: Residuals) -> dict[str, Any]:
         extra: dict[str, Any] = {}
@@ -207,17 +179,6 @@ class _PerturbedAttention(AttnProcessor2_0):  # type: ignore[misc]
             return values
         attended: Tensor = super().__call__(attn, hidden_states, *args, **kwargs)
         return attended
-
-
-def _like(picture: Tensor, scene: LatentScene) -> Tensor:
-    picture = picture.to(scene.latent)
-    if picture.shape[-2:] != scene.latent.shape[-2:]:
-        picture = functional.interpolate(picture, scene.latent.shape[-2:], mode="bilinear")
-    return picture
-
-
-def _repeated(tensor: Tensor, rows: int) -> Tensor:
-    return tensor.repeat(-(-rows // tensor.shape[0]), 1, 1, 1)[:rows]
 
 
 def _single(width: Any) -> int:
