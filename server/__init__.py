@@ -4,7 +4,9 @@
     app.py          `make_services`, `make_app(services, modules)`: parts joined, routes behind one gate
     services.py     what routes are handed
     jobs.py         the job service: submit, ask, cancel, watch
-    queue.py        open runs in memory     dispatch.py  runs to workers and back     hub.py  who watches
+    queue.py        open runs in memory     hub.py       who watches
+    dispatch.py     runs to workers and back     slot.py  one worker and what it holds
+    ledger.py       what happens to open runs, durable first, told afterwards
     store/          SQLite: one writer thread that commits for many, readers beside it, migrations
     workers/        the `Worker` interface, and processes as workers
     security/       hosts, origin, tokens, the gate, limits on connections, redaction

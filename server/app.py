@@ -22,6 +22,7 @@ from server.security.redaction import Redaction
 from server.security.tokens import OWNER, Tokens, make_token
 from server.services import Services
 from server.settings import ServerSettings
+from server.slot import Patience
 from server.store.database import Database
 from server.uploads import Uploads
 from server.webhooks import Webhooks, parse_targets
@@ -63,8 +64,7 @@ def make_services(
             limits=JobLimits(
                 waiting=settings.max_queue, waiting_each=settings.max_queue_each, history=settings.history
             ),
-            run_timeout_s=settings.run_timeout,
-            cancel_grace_s=settings.cancel_grace,
+            patience=Patience(run_s=settings.run_timeout, cancel_s=settings.cancel_grace),
         ),
         checker=Checker(rules),
         workflows=SavedWorkflows(database),

@@ -26,6 +26,7 @@ from server.records import (
     StoredEvent,
     Submission,
 )
+from server.slot import Patience
 from server.store import queries
 from server.store import runs as rows
 from server.store.database import Database
@@ -67,8 +68,7 @@ class JobService:
         database: Database,
         workers: Iterable[Worker],
         limits: JobLimits | None = None,
-        run_timeout_s: float | None = None,
-        cancel_grace_s: float = 20.0,
+        patience: Patience | None = None,
     ) -> None:
         self._database = database
         self._limits = limits or JobLimits()
@@ -79,8 +79,7 @@ class JobService:
             queue=self._queue,
             hub=self.hub,
             workers=tuple(workers),
-            run_timeout_s=run_timeout_s,
-            cancel_grace_s=cancel_grace_s,
+            patience=patience,
         )
         self._ids = UlidSource()
         self._seq = 0
