@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from graphcore.errors import ModelFileError
 from nodes.diffusion.checkpoint import Checkpoint, open_checkpoint
-from nodes.diffusion.families import Family, PartPlace
-from nodes.diffusion.layouts import clip, unet, vae
-from nodes.diffusion.layouts.rules import to_original
+from nodes.diffusion.conversion.original import original_state, place_of
+from nodes.diffusion.families import Family
+from nodes.diffusion.parameterization import RectifiedFlow
 from nodes.diffusion.part import Part
-from nodes.diffusion.tokenizer import TOKENIZER_KEY, find_tokenizer
+from nodes.diffusion.tokenizer import T5_TOKENIZER_KEY, TOKENIZER_KEY, find_t5_tokenizer, find_tokenizer
 from nodes.diffusion.weights import load
 
-_FOLDERS: Final = {"clip_l": "text_encoder", "clip_h": "text_encoder", "clip_g": "text_encoder_2"}
+_FOLDERS: Final = {
+    "clip_l": "text_encoder",
+    "clip_h": "text_encoder",
+    "clip_g": "text_encoder_2",
+    "t5": "text_encoder_3",
+}
 _PIPELINES: Final = {
     "sd1": "StableDiffusionPipeline",
     "sd2": "StableDiffusionPipeline",
     "sdxl": "StableDiffusionXLPipeline",
     "sdxl-refiner": "StableDiffusionXLImg2ImgPipeline",
+    "sd3": "StableDiffusion3Pipeline",
 }
 
 
@@ -35,11 +40,7 @@ def folder_state(path: Path) -> dict[str, Tensor]:
     family = _family(checkpoint)
     state: dict[str, Tensor] = {}
     for name, part in checkpoint.parts.items():
-        place = _place(family, name)
-        module = load(part)
-        state |= {
-            f"{place.prefixes[0]}{key}": tensor for key, tensor in _original(place, part, module).items()
-        }
+        state |= original_state(place_of(family, name), part.config, load(part).state_dict())
     return state
 
 
@@ -53,10 +54,19 @@ def file_metadata(checkpoint: Checkpoint) -> dict[str, str]:
     if scheduler.is_file():
         said["scheduler"] = json.loads(scheduler.read_text())
     metadata = {"graphcore.config": json.dumps(said)}
+    return {**metadata, **tokenizer_metadata(checkpoint)}
+
+
+def tokenizer_metadata(checkpoint: Checkpoint) -> dict[str, str]:
+    """The tokenizers of a model's text encoders, as header metadata; those that are not there are left out."""
+    metadata: dict[str, str] = {}
     texts = [part for part in checkpoint.parts.values() if part.kind == "clip"]
     with contextlib.suppress(ModelFileError):
         if texts:
             metadata[TOKENIZER_KEY] = json.dumps(_words(checkpoint, texts[0]))
+    with contextlib.suppress(ModelFileError):
+        if any(part.kind == "t5" for part in checkpoint.parts.values()):
+            metadata[T5_TOKENIZER_KEY] = find_t5_tokenizer(checkpoint.path, checkpoint.metadata).to_str()
     return metadata
 
 
@@ -67,12 +77,14 @@ def write_folder(checkpoint: Checkpoint, folder: Path) -> None:
     for name, part in checkpoint.parts.items():
         if name == "unet_ema":
             continue
-        place = "unet" if name == "unet" else _FOLDERS.get(name, name)
+        place = "transformer" if part.kind == "mmdit" else _FOLDERS.get(name, name)
         module = load(part)
         index[place] = _write_part(part, module, folder / place)
+        tokenizer = place.replace("text_encoder", "tokenizer")
         if part.kind == "clip":
-            tokenizer = place.replace("text_encoder", "tokenizer")
             index[tokenizer] = _write_tokenizer(checkpoint, part, folder / tokenizer)
+        elif part.kind == "t5":
+            index[tokenizer] = _write_t5_tokenizer(checkpoint, folder / tokenizer)
     index["scheduler"] = _write_scheduler(checkpoint, folder / "scheduler")
     index["safety_checker"] = index["feature_extractor"] = [None, None]
     index["requires_safety_checker"] = False
@@ -82,6 +94,16 @@ def write_folder(checkpoint: Checkpoint, folder: Path) -> None:
 def _write_part(part: Part, module: Any, folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.contiguous().clone() for name, tensor in module.state_dict().items()}
+    if part.kind == "t5":
+        config = {
+            **part.config,
+            "architectures": ["T5EncoderModel"],
+            "model_type": "t5",
+            "tie_word_embeddings": True,
+        }
+        (folder / "config.json").write_text(json.dumps(config, indent=2))
+        save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+        return ["transformers", "T5EncoderModel"]
     if part.kind != "clip":
         config = {**dict(module.config), "_class_name": type(module).__name__}
         (folder / "config.json").write_text(json.dumps(config, indent=2, default=list))
@@ -108,6 +130,15 @@ def _write_tokenizer(checkpoint: Checkpoint, part: Part, folder: Path) -> list[s
     return ["transformers", "CLIPTokenizer"]
 
 
+def _write_t5_tokenizer(checkpoint: Checkpoint, folder: Path) -> list[str]:
+    found = find_t5_tokenizer(checkpoint.path, checkpoint.metadata)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tokenizer.json").write_text(found.to_str(), encoding="utf-8")
+    config = {"tokenizer_class": "T5TokenizerFast", "pad_token": "<pad>", "eos_token": "</s>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return ["transformers", "T5TokenizerFast"]
+
+
 def _words(checkpoint: Checkpoint, part: Part) -> dict[str, Any]:
     """The vocabulary and merges of a part's tokenizer; raises ModelFileError if there is none to be had."""
     size = int(part.config["vocab_size"])
@@ -120,7 +151,8 @@ def _words(checkpoint: Checkpoint, part: Part) -> dict[str, Any]:
 def _write_scheduler(checkpoint: Checkpoint, folder: Path) -> list[str]:
     said = json.loads(checkpoint.metadata.get("graphcore.config", "{}")).get("scheduler", {})
     prediction = getattr(checkpoint.parameterization, "prediction", "epsilon")
-    config = {
+    flow = checkpoint.parameterization
+    config: dict[str, Any] = {
         "_class_name": "DDIMScheduler",
         "beta_schedule": "scaled_linear",
         "beta_start": 0.00085,
@@ -132,6 +164,13 @@ def _write_scheduler(checkpoint: Checkpoint, folder: Path) -> list[str]:
         "steps_offset": 1,
         **said,
     }
+    if isinstance(flow, RectifiedFlow):
+        config = {
+            "_class_name": "FlowMatchEulerDiscreteScheduler",
+            "num_train_timesteps": flow.timesteps,
+            "shift": flow.shift,
+            **said,
+        }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "scheduler_config.json").write_text(json.dumps(config, indent=2))
     return ["diffusers", str(config["_class_name"])]
@@ -145,21 +184,3 @@ def _family(checkpoint: Checkpoint) -> Family:
             location=checkpoint.path.name,
         )
     return checkpoint.family
-
-
-def _place(family: Family, name: str) -> PartPlace:
-    found = next((place for place in family.places if place.name == name), None)
-    if found is None:
-        raise ModelFileError(f"{family.title} has no place for a part '{name}'.", code="model-file-part")
-    return found
-
-
-def _original(place: PartPlace, part: Part, module: nn.Module) -> Mapping[str, Tensor]:
-    state = module.state_dict()
-    if part.kind == "unet":
-        return to_original(state, unet.rules(part.config, state))
-    if part.kind == "vae":
-        return to_original(state, vae.rules(part.config, state))
-    if place.layout == "openclip":
-        return to_original(state, clip.openclip_rules(state))
-    return to_original(state, clip.transformers_rules(state, "text_model."))
