@@ -72,13 +72,18 @@ class TextEncoder:
     ) -> EncodedText:
         """`encode` as a function that can be differentiated, for training."""
         rows = {tower.spec.part: tower.chunks(_text_for(tower, text), style) for tower in self.towers}
-        return self.encode_rows(rows, layer=layer, style=style)
+        return self._encoded(rows, layer, style)
 
     @torch.inference_mode()
     def encode_rows(
         self, rows: Mapping[str, tuple[Chunk, ...]], *, layer: int | None = None, style: Style = "comfy"
     ) -> EncodedText:
         """Encode a prompt that is cut into rows already, for each tower by its part's name."""
+        return self._encoded(rows, layer, style)
+
+    def _encoded(
+        self, rows: Mapping[str, tuple[Chunk, ...]], layer: int | None, style: Style
+    ) -> EncodedText:
         longest = max(len(own) for own in rows.values())
         encoded = [
             tower.encode(tower.filled(rows[tower.spec.part], longest), layer, style) for tower in self.towers
