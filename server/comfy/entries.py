@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from server.comfy.prompt import plain_number
 from server.comfy.shown import ui_of
 from server.comfy.twofold import SOURCE
 from server.records import RunRecord, RunRequest, State
+from server.security.tokens import Principal
 from server.store import queries
 from server.store.events import events_after
 
@@ -80,11 +81,18 @@ def read_finished(connection: sqlite3.Connection, run: RunRecord, redact: Redact
     return Finished(run=run, request=request, outputs=outputs, narration=narration, said=said)
 
 
-def listed_run(connection: sqlite3.Connection, prompt_id: str, principal: str | None) -> RunRecord | None:
-    """The newest prompt of this id that has ended and is still listed."""
+def listed_run(connection: sqlite3.Connection, prompt_id: str, asker: Principal) -> RunRecord | None:
+    """The newest prompt of this id that has ended and is still listed: the asker's own, if there is one."""
     row = connection.execute(
         "SELECT id FROM runs WHERE alias = ?1 AND source = ?2 AND hidden = 0 AND finished IS NOT NULL"
-        " AND (?3 IS NULL OR principal = ?3) ORDER BY seq DESC LIMIT 1",
-        (prompt_id, SOURCE, principal),
+        " AND (?3 IS NULL OR principal = ?3) ORDER BY principal = ?4 DESC, seq DESC LIMIT 1",
+        (prompt_id, SOURCE, asker.scope, asker.name),
     ).fetchone()
     return None if row is None else queries.get_run(connection, row[0])
+
+
+def called(runs: Iterable[RunRecord], prompt_ids: Collection[str], asker: Principal) -> list[RunRecord]:
+    """The runs that go by these ids. Those of others are left out where the asker has one of the same id."""
+    found = [run for run in runs if prompt_id_of(run) in prompt_ids]
+    own = {prompt_id_of(run) for run in found if run.principal == asker.name}
+    return [run for run in found if run.principal == asker.name or prompt_id_of(run) not in own]

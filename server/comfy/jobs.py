@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
 from aiohttp import web
 
-from server.comfy.entries import Finished, listed_run, queue_item, read_finished
+from server.comfy.entries import Finished, called, listed_run, queue_item, read_finished
 from server.comfy.history import MOST
 from server.comfy.live import prompt_id_of
 from server.comfy.prompt import plain_number
@@ -17,6 +18,7 @@ from server.comfy.twofold import SOURCE, answer, asker
 from server.errors import NotFound
 from server.records import RunRecord, RunRequest, State
 from server.routing import Body, Route
+from server.security.tokens import Principal
 from server.services import Services
 from server.store import queries
 from server.store.queries import RunFilter
@@ -78,17 +80,18 @@ class _Jobs:
         return answer({"jobs": jobs, "pagination": pagination})
 
     async def get(self, request: web.Request) -> web.Response:
-        job, scope = request.match_info["job"], asker(request).scope
-        jobs, redact = self._services.jobs, self._services.redaction.value
-        queue = jobs.queue(scope)
-        for run in (*queue.running, *queue.waiting):
-            if run.source == SOURCE and prompt_id_of(run) == job:
-                try:
-                    asked = await jobs.request(run)
-                except NotFound:
-                    break
+        job, who = request.match_info["job"], asker(request)
+        queue = self._services.jobs.queue(who.scope)
+        runs = [run for run in (*queue.running, *queue.waiting) if run.source == SOURCE]
+        finished = await self._services.database.read(
+            partial(_finished, job=job, asker=who, redact=self._services.redaction.value)
+        )
+        for run in called(runs, (job,), who):
+            if finished is not None and finished.run.principal == who.name != run.principal:
+                break
+            with suppress(NotFound):
+                asked = await self._services.jobs.request(run)
                 return answer(_open_job(run, asked) | {"outputs": {}, "workflow": _workflow(run, asked)})
-        finished = await self._services.database.read(partial(_finished, job=job, scope=scope, redact=redact))
         if finished is None:
             return answer({"error": "Job not found"}, 404)
         detail = {
@@ -99,8 +102,8 @@ class _Jobs:
         return answer(_ended_job(finished) | detail)
 
 
-def _finished(connection: sqlite3.Connection, job: str, scope: str | None, redact: Any) -> Finished | None:
-    run = listed_run(connection, job, scope)
+def _finished(connection: sqlite3.Connection, job: str, asker: Principal, redact: Any) -> Finished | None:
+    run = listed_run(connection, job, asker)
     return None if run is None else read_finished(connection, run, redact)
 
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 
 from aiohttp import web
 
-from server.comfy.entries import queue_item
-from server.comfy.live import Live, prompt_id_of
+from server.comfy.entries import called, queue_item
+from server.comfy.live import Live
 from server.comfy.twofold import SOURCE, answer, asker, done, lax_object, texts_of, twofold
 from server.errors import NotFound, RequestError
 from server.records import RunRecord
@@ -54,26 +54,26 @@ class _Queue:
         return items
 
     async def change(self, request: web.Request) -> web.Response:
-        body, scope = await lax_object(request), asker(request).scope
-        wanted = texts_of(body.get("delete"))
-        chosen = [
-            run.id for run in self._runs(scope)[1] if body.get("clear") is True or prompt_id_of(run) in wanted
-        ]
+        body, who = await lax_object(request), asker(request)
+        running, waiting = self._runs(who.scope)
+        named = {run.id for run in called((*running, *waiting), texts_of(body.get("delete")), who)}
+        chosen = [run.id for run in waiting if body.get("clear") is True or run.id in named]
         if chosen:
-            await self._jobs.clear_waiting(frozenset(chosen), scope)
+            await self._jobs.clear_waiting(frozenset(chosen), who.scope)
             await self._jobs.forget(chosen, SOURCE)
         return done()
 
     async def interrupt(self, request: web.Request) -> web.Response:
-        body, scope = await lax_object(request), asker(request).scope
-        running, prompt_id = self._runs(scope)[0], body.get("prompt_id")
+        body, who = await lax_object(request), asker(request)
+        (running, waiting), prompt_id = self._runs(who.scope), body.get("prompt_id")
         if prompt_id:
-            chosen = [run for run in running if prompt_id_of(run) == prompt_id]
+            named = {run.id for run in called((*running, *waiting), (str(prompt_id),), who)}
+            chosen = [run for run in running if run.id in named]
         else:
             chosen = [run for run in running if self._live.has_begun(run.id)] or running[:1]
         for run in chosen:
             with suppress(RequestError):
-                await self._jobs.cancel(run.id, scope, "interrupted")
+                await self._jobs.cancel(run.id, who.scope, "interrupted")
         return done()
 
     async def free(self, request: web.Request) -> web.Response:

@@ -139,3 +139,52 @@ def test_an_unfiltered_picture_is_refused_and_a_filtered_one_is_made(strict: Ser
         assert list(answer.json["node_errors"]) == ["4"]
         frames = client.until_done(answer.json["prompt_id"])
     assert [data["node"] for data in messages(frames, "executed")] == ["3"]
+
+
+def until_listed(shared: Served, prompt_id: str, headers: dict[str, str]) -> None:
+    deadline = time.monotonic() + 20
+    while shared.request("GET", f"/history/{prompt_id}", headers=headers).json == {}:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_guest_cannot_put_its_prompt_in_the_place_of_the_owners_by_taking_its_id(shared: Served) -> None:
+    with ComfyClient(shared, "owner-of-an-id") as client:
+        client.run(picture_prompt(71), prompt_id="the-same")
+    body = {"prompt": {"1": step("Fail")}, "prompt_id": "the-same"}
+    assert shared.post("/prompt", body, AS_GUEST).status == 200
+    until_listed(shared, "the-same", AS_GUEST)
+
+    def as_owner(path: str) -> dict[str, object]:
+        return dict(shared.get(path).json)
+
+    for entry in (as_owner("/history/the-same")["the-same"], as_owner("/history")["the-same"]):
+        assert isinstance(entry, dict)
+        assert entry["status"]["completed"] is True
+        assert entry["prompt"][2] == picture_prompt(71)
+    assert as_owner("/api/jobs/the-same")["status"] == "completed"
+    as_guest = shared.request("GET", "/api/jobs/the-same", headers=AS_GUEST).json
+    assert as_guest["status"] == "failed"
+
+    shared.post("/history", {"delete": ["the-same"]})
+    assert shared.request("GET", "/history/the-same", headers=AS_GUEST).json != {}
+
+
+def test_the_owner_interrupts_and_takes_out_its_own_of_two_prompts_of_one_id(shared: Served) -> None:
+    with ComfyClient(shared, "owner-of-a-long-run") as client:
+        prompt_id = client.queue(steps_prompt(2000), prompt_id="long")
+        assert (
+            shared.post("/prompt", {"prompt": steps_prompt(1), "prompt_id": "long"}, AS_GUEST).status == 200
+        )
+
+        shared.post("/queue", {"delete": ["long"]})
+        assert len(shared.get("/queue").json["queue_pending"]) == 1
+        while not shared.get("/queue").json["queue_running"]:
+            time.sleep(0.02)
+        shared.post("/interrupt", {"prompt_id": "long"})
+        assert messages(client.until_done(prompt_id), "execution_interrupted")
+
+    until_listed(shared, "long", AS_GUEST)
+    assert (
+        shared.request("GET", "/history/long", headers=AS_GUEST).json["long"]["status"]["completed"] is True
+    )
