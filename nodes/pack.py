@@ -15,6 +15,7 @@ from nodes import environment
 MODULES: Final = (
     "arithmetic",
     "conditioning",
+    "control",
     "datasets",
     "flow",
     "image_export",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from graphcore.context import Context, Preview
 from graphcore.errors import InputError
 from nodes.diffusion.guidance import Cfg, DualCfg, Guided, PerpNeg, Perturbed, Unguided
+from nodes.diffusion.hints import HintResolver, require_hints_fit, with_shared_hints
 from nodes.diffusion.latents import require_finite
 from nodes.diffusion.model_options import reguided, reparameterized
 from nodes.diffusion.network import Network
@@ -78,9 +80,12 @@ def run_sampler(
     add noise on their way draw it from `sampling_seed`, which is the same seed unless it is given.
     """
     require_finite(latent.samples, "The latent to sample from")
-    conditionings = _named(guider)
+    conditionings = with_shared_hints(_named(guider))
     seed = noise.seed if sampling_seed is None else sampling_seed
-    with ctx.service(ModelStore).network(guider.model) as network:
+    store = ctx.service(ModelStore)
+    require_hints_fit(store, guider.model, conditionings.values())
+    with ExitStack() as stack:
+        network = stack.enter_context(store.network(guider.model))
         sigmas = (
             schedule
             if isinstance(schedule, Tensor)
@@ -101,6 +106,7 @@ def run_sampler(
                 add_noise=noise.seed is not None,
                 batch_index=latent.batch_index,
                 noise_mask=latent.noise_mask,
+                resolve_hint=HintResolver(store=store, stack=stack, network=network, latent=latent.samples),
                 progress=_progress(ctx, network),
                 check_cancelled=ctx.check_cancelled,
             )

@@ -213,7 +213,7 @@ class ModelStore:
             return opened
 
     @contextmanager
-    def extra(
+    def companion(
         self, key: Hashable, make: Callable[[], nn.Module], *, expected_bytes: int = 0
     ) -> Iterator[nn.Module]:
         """A network that goes with diffusion networks, for the length of the block.

@@ -1,0 +1,143 @@
+"""The same steered picture twice: by a graph of our nodes, and by one of diffusers' pipelines."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+from torch import Tensor
+
+from graphcore import Graph
+from nodes.diffusion.noise import starting_noise
+from nodes.diffusion.parameterization import DiscreteDiffusion
+from nodes.diffusion.store import ModelStore
+from nodes.values import Clip, FileRef, Latent
+from tests.integration.test_whole_images import NEGATIVE, PROMPT, folder_for, pipeline
+from tests.models import TinyModels
+from tests.steering_models import parts_of
+from tests.tiny_engine import all_nodes, tiny_engine
+
+SEED, STEPS, SCALE, SIDE = 3, 4, 5.0, 64
+Steer = Callable[[Graph, Any], tuple[Any, Any]]
+"""Given the graph and its parts (checkpoint, positive, negative), the steered positive and negative."""
+
+
+class Parts:
+    """What a steering test may connect to."""
+
+    def __init__(self, checkpoint: Any, positive: Any, negative: Any, latent: Any) -> None:
+        self.checkpoint, self.positive, self.negative, self.latent = checkpoint, positive, negative, latent
+        self.model = checkpoint.model
+
+
+def model_folder(folder: Path, models: TinyModels, family: str) -> tuple[Path, str]:
+    """A folder of models of its own, with the checkpoint of a family; and the checkpoint's name."""
+    file = getattr(models, family)()
+    place = folder / "models" / "checkpoints"
+    place.mkdir(parents=True, exist_ok=True)
+    shutil.copy(file, place / file.name)
+    return folder / "models", file.name
+
+
+def ours(
+    folder: Path, models: Path, checkpoint: str, steer: Steer, *, batch_size: int = 1, **sampler: Any
+) -> Tensor:
+    """The latent that a graph makes, as the VAE takes it."""
+    graph = Graph(all_nodes())
+    loaded = graph.LoadCheckpoint(ckpt_name=checkpoint)
+    latent = graph.EmptyLatentImage(width=SIDE, height=SIDE, batch_size=batch_size)
+    parts = Parts(
+        loaded,
+        graph.CLIPEncode(text=PROMPT, clip=loaded.clip),
+        graph.CLIPEncode(text=NEGATIVE, clip=loaded.clip),
+        latent,
+    )
+    positive, negative = steer(graph, parts)
+    settings = {"seed": SEED, "steps": STEPS, "cfg": SCALE, "denoise": 1.0, **sampler}
+    sampled = graph.KSampler(
+        model=parts.model,
+        positive=positive,
+        negative=negative,
+        latent_image=parts.latent,
+        sampler_name="euler",
+        scheduler="normal",
+        **settings,
+    )
+    graph.output("latent", sampled)
+    with tiny_engine(folder, models) as engine:
+        result = engine.run(graph.workflow())
+        assert result.succeeded, result.error
+        found = result["latent"]
+    assert isinstance(found, Latent)
+    return found.samples
+
+
+def noise(batch: int = 1) -> Tensor:
+    """Our starting noise, as diffusers' Euler schedulers want it."""
+    highest = DiscreteDiffusion().sigmas[-1]
+    return starting_noise((batch, 4, SIDE // 8, SIDE // 8), SEED) * (1 + highest**2) ** 0.5 / highest
+
+
+def texts(path: Path) -> dict[str, Any]:
+    """The prompts as our text encoder reads them, for pipelines that would read them otherwise."""
+    store = ModelStore(resolve=lambda ref: path, device="cpu", dtype="fp32", budget_bytes=10**9)
+    file = FileRef(kind="checkpoints", name=path.name, fingerprint="test")
+    with store.text_encoder(Clip(files=(file,))) as encoder:
+        names = {"prompt_embeds": PROMPT, "negative_prompt_embeds": NEGATIVE}
+        read = {name: encoder.encode(text).embeddings for name, text in names.items()}
+    return {"prompt": None, "negative_prompt": None, **read}
+
+
+def theirs(
+    folder: Path, models: TinyModels, family: str, kind: str, *, extra: dict[str, Any], **arguments: Any
+) -> Tensor:
+    """The latent that diffusers' pipeline class `kind` makes, as the VAE takes it; `extra` are its components."""
+    parts = parts_of(family)
+    plain = pipeline(folder_for(folder / "folder", parts, {}), parts, {})
+    components = {**plain.components, **extra}
+    settings: dict[str, Any] = {"requires_safety_checker": False}
+    if family == "sdxl":
+        settings = {"force_zeros_for_empty_prompt": False, "add_watermarker": False}
+        components = {name: value for name, value in components.items() if value is not None}
+    made = getattr(diffusers, kind)(**components, **settings)
+    made.set_progress_bar_config(disable=True)
+    given: dict[str, Any] = {
+        "prompt": PROMPT,
+        "negative_prompt": NEGATIVE,
+        "num_inference_steps": STEPS,
+        "guidance_scale": SCALE,
+        "latents": noise(),
+        "output_type": "latent",
+        "height": SIDE,
+        "width": SIDE,
+        **arguments,
+    }
+    if family == "sd2":
+        given |= texts(getattr(models, family)())
+    latent: Tensor = made(**given).images
+    return latent / parts.vae.config.scaling_factor
+
+
+def assert_alike(one: Tensor, other: Tensor) -> None:
+    """Equal to 1e-4, relative."""
+    assert float((one - other).norm() / other.norm()) < 1e-4
+
+
+def picture(seed: int = 0, batch: int = 1) -> Tensor:
+    """A random picture (batch, height, width, 3), exact in eight bits."""
+    levels = torch.randint(0, 256, (batch, SIDE, SIDE, 3), generator=torch.Generator().manual_seed(seed))
+    return levels.float() / 255
+
+
+def saved(folder: Path, pixels: Tensor, name: str = "map.png") -> str:
+    """A picture as a file in the input folder; its name there."""
+    from PIL import Image as Pillow
+
+    place = folder / "input"
+    place.mkdir(parents=True, exist_ok=True)
+    Pillow.fromarray((pixels * 255).round().byte().numpy()).save(place / name)
+    return name

@@ -1,0 +1,137 @@
+"""Tiny networks that steer others, in real file layouts: ControlNets, T2I-Adapters."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+
+from nodes.diffusion.layouts import controlnet, t2i_adapter
+from nodes.diffusion.layouts.rules import to_original
+from tests.models import (
+    State,
+    TinyParts,
+    prefixed,
+    sd1_parts,
+    sd2_parts,
+    sd3_parts,
+    sdxl_parts,
+    seeded,
+    write,
+)
+
+PARTS = {"sd1": sd1_parts, "sd2": sd2_parts, "sdxl": sdxl_parts, "sd3": sd3_parts}
+
+
+def awake(module: Any, seed: int = 0) -> Any:
+    """The module with random numbers in the place of weights that begin as zeros, so that it has an effect."""
+    stream = torch.Generator().manual_seed(seed)
+    for parameter in module.parameters():
+        if not torch.count_nonzero(parameter):
+            parameter.copy_(0.2 * torch.randn(parameter.shape, generator=stream))
+    return module
+
+
+@cache
+def control_net(family: str = "sd1", seed: int = 0) -> Any:
+    """A ControlNetModel for the tiny UNet of a family."""
+    unet = PARTS[family]().unet
+    return awake(seeded(lambda: diffusers.ControlNetModel.from_unet(unet), seed + 10), seed)
+
+
+@cache
+def union_net(kinds: int = 8) -> Any:
+    """A ControlNetUnionModel for the tiny SDXL."""
+    config = dict(sdxl_parts().unet.config)
+    names = (
+        "in_channels",
+        "down_block_types",
+        "block_out_channels",
+        "cross_attention_dim",
+        "transformer_layers_per_block",
+        "attention_head_dim",
+        "use_linear_projection",
+        "addition_embed_type",
+        "addition_time_embed_dim",
+        "projection_class_embeddings_input_dim",
+    )
+    made = seeded(
+        lambda: diffusers.ControlNetUnionModel(
+            **{name: config[name] for name in names},
+            layers_per_block=1,
+            conditioning_embedding_out_channels=(16, 16, 32, 32),
+            num_control_type=kinds,
+            num_trans_channel=64,
+            num_proj_channel=64,
+        ),
+        20,
+    )
+    return awake(made)
+
+
+@cache
+def sd3_control_net(*, extra: int = 0, stability: bool = False) -> Any:
+    """An SD3ControlNetModel for the tiny SD 3, of two layers; Stability AI's kind has no places and no text."""
+    config = sd3_parts().unet.config
+    names = ("patch_size", "in_channels", "out_channels", "attention_head_dim", "num_attention_heads")
+    shared = {name: config[name] for name in names}
+    text = {
+        "joint_attention_dim": None if stability else config["joint_attention_dim"],
+        "caption_projection_dim": 64,
+        "pooled_projection_dim": config["pooled_projection_dim"],
+    }
+    places: dict[str, Any] = {"pos_embed_max_size": 24, "qk_norm": "rms_norm"}
+    if stability:
+        places = {"use_pos_embed": False, "force_zeros_for_pooled_projection": False}
+    made = seeded(
+        lambda: diffusers.SD3ControlNetModel(
+            sample_size=32, num_layers=2, extra_conditioning_channels=extra, **shared, **text, **places
+        ),
+        30,
+    )
+    return awake(made)
+
+
+@cache
+def adapter(kind: str = "full_adapter", *, channels: int = 3) -> Any:
+    """A T2IAdapter for the tiny SD 1.x ("full_adapter", "light_adapter") or SDXL ("full_adapter_xl")."""
+    widths = {"full_adapter": [32, 64], "light_adapter": [32, 64], "full_adapter_xl": [64, 128, 128]}[kind]
+    shrink = 16 if kind == "full_adapter_xl" else 8
+    return seeded(
+        lambda: diffusers.T2IAdapter(
+            in_channels=channels, channels=widths, downscale_factor=shrink, adapter_type=kind
+        ),
+        40,
+    )
+
+
+def control_state(module: Any) -> State:
+    """A ControlNet in ldm's layout."""
+    state = module.state_dict()
+    return prefixed("control_model.", to_original(state, controlnet.rules(dict(module.config), state)))
+
+
+def stability_state(module: Any) -> State:
+    """A ControlNet for SD 3.5 in Stability AI's layout."""
+    state = module.state_dict()
+    return to_original(state, controlnet.stability_rules({}, state))
+
+
+def adapter_state(module: Any) -> State:
+    """A T2I-Adapter in TencentARC's layout."""
+    state = module.state_dict()
+    return to_original(state, t2i_adapter.original_rules(dict(module.config), state))
+
+
+def put(models: Path, name: str, state: State, *, kind: str = "controlnet", metadata: Any = None) -> str:
+    """Write a file into a model folder; its name there."""
+    write(models / kind / name, state, metadata=metadata)
+    return name
+
+
+def parts_of(family: str) -> TinyParts:
+    """The tiny model of a family."""
+    return PARTS[family]()
