@@ -206,6 +206,8 @@ class _Writer:
     def widget_of(self, node_name: str, widget_name: str) -> object:
         """The value of a widget of the node with this alias or else this title, or None."""
         placed = self.named.get(node_name)
+        if placed is not None and placed.node.type == PRIMITIVE:
+            return placed.node.values[0] if placed.node.values and widget_name == "value" else None
         widget = placed.widgets.get(widget_name) if placed is not None else None
         if widget is None:
             return None
