@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import urllib.request
 from pathlib import Path
 
+from graphcore.formats.definition_source import load_object_info
 from graphcore.formats.ui import ObjectInfoDefinitions
 from tools.corpus.releases import RELEASES, Template, fetch, templates
 from tools.corpus.survey import Survey, survey
@@ -44,16 +44,8 @@ def main() -> None:
         found = [template for template in found if wanted & set(template.models)]
     if options.save:
         save(found, options.save)
-    report = survey(found, ObjectInfoDefinitions.from_json(read_json(options.object_info)))
+    report = survey(found, ObjectInfoDefinitions.from_json(load_object_info(options.object_info)))
     print(json.dumps(report.as_json(), indent=1) if options.json else table(report))
-
-
-def read_json(place: str) -> object:
-    """Parse a file or the answer of an HTTP address."""
-    if place.startswith(("http://", "https://")):
-        with urllib.request.urlopen(place, timeout=60) as answer:
-            return json.load(answer)
-    return json.loads(Path(place).read_text(encoding="utf-8"))
 
 
 def save(found: list[Template], folder: Path) -> None:

@@ -24,8 +24,8 @@ from typing import Any
 from aiohttp import web
 
 from graphcore.errors import GraphcoreError
+from graphcore.formats.definition_source import load_object_info
 from graphcore.formats.ui import ObjectInfoDefinitions, read_ui_graph, to_api_prompt
-from tools.corpus.convert import read_json
 
 EDITOR_ONLY_INPUTS = frozenset({"audioUI", "preview", "previewMode"})
 EDITOR_ONLY_PAIRS = frozenset({("SaveGLB", "image"), ("Preview3D", "image"), ("Preview3DAnimation", "image")})
@@ -179,10 +179,9 @@ def main() -> None:
     parser.add_argument("--driver", default="/usr/bin/chromedriver")
     parser.add_argument("--port", type=int, default=8790)
     options = parser.parse_args()
-    info = read_json(options.object_info)
-    assert isinstance(info, dict), "object_info must be an object"
+    info = load_object_info(options.object_info)
     definitions = ObjectInfoDefinitions.from_json(info)
-    arranged = {name: in_widget_order(entry) for name, entry in info.items()}
+    arranged = {name: in_widget_order(entry) for name, entry in info.items() if isinstance(entry, dict)}
     Stub(static=options.static, object_info=arranged).start(options.port)
     editor = Editor.open(f"http://127.0.0.1:{options.port}/", browser=options.browser, driver=options.driver)
     results: Counter[str] = Counter()

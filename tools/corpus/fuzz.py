@@ -21,13 +21,13 @@ from random import Random
 from typing import Any
 
 from graphcore.errors import GraphcoreError
+from graphcore.formats.definition_source import load_object_info
 from graphcore.formats.foreign_nodes import foreign_registry
 from graphcore.formats.object_info import object_info
 from graphcore.formats.reading import find_document, read_document
 from graphcore.formats.ui import Definitions, ObjectInfoDefinitions, read_ui_graph, to_api_prompt, to_ui_graph
 from graphcore.registry import Registry
 from graphcore.validation import validate
-from tools.corpus.convert import read_json
 from tools.corpus.mutation import Mutator
 from tools.corpus.releases import RELEASES, fetch, templates
 
@@ -141,7 +141,7 @@ def main() -> int:
     releases = options.releases.split(",")
     if not options.offline:
         fetch(releases, options.cache)
-    target = Target.of(None if options.object_info is None else read_json(options.object_info))
+    target = Target.of(None if options.object_info is None else load_object_info(options.object_info))
     seeds = [
         (template.name, template.document)
         for template in templates(releases, options.cache)
