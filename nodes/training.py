@@ -48,7 +48,7 @@ class TrainedModel(NamedTuple):
     steps: int
 
 
-@node("TrainLoRA", category="training", title="Train LoRA", thread=True)
+@node("TrainLoRA", category="training", title="Train LoRA")
 def train_lora(
     ctx: Context,
     *,
@@ -124,7 +124,7 @@ def _encoded(
     return list(made.latents), list(made.conditioning)
 
 
-@node("TrainLoraNode", category="training", title="Train LoRA (Latents)", thread=True)
+@node("TrainLoraNode", category="training", title="Train LoRA (Latents)")
 def train_lora_node(
     ctx: Context,
     *,
