@@ -33,6 +33,7 @@ def field_of(
         description=description or (declared.shown.tooltip or "" if declared is not None else ""),
         kind=kind,
         targets=[TargetModel(node=target.node, input=target.input) for target in targets],
+        required=declared is not None and declared.required,
         value=_shown(value, kind),
         **options,
     )

@@ -36,6 +36,7 @@ class FieldModel(Model):
     description: str
     kind: str
     targets: list[TargetModel]
+    required: bool = False
     value: JsonValue = None
     minimum: str | float | None = None
     maximum: str | float | None = None
