@@ -27,6 +27,7 @@ from tools.embedded.measuring import (
     thing_colours,
     thing_kinds,
 )
+from tools.embedded.negatives import removals
 from tools.embedded.placements import admissible
 from tools.embedded.sampling import Sampling, contact_sheet, sample
 from tools.embedded.world import FORBIDDEN, Scene
@@ -118,6 +119,11 @@ def examine(
     return totals(found), pictures
 
 
+def _negatives(checkpoint: Path, *, count: int, settings: Sampling) -> list[Mark]:
+    judged = removals(load(checkpoint), count=count, settings=settings)
+    return [Mark("negative prompt removes what it names", removed) for removed in judged]
+
+
 def ceiling(eye: Eye, *, count: int) -> dict[str, dict[str, float]]:
     """The marks of the true drawings: what the examiner would give a perfect model."""
     found = [mark for prompt in _spread(count) for mark in marks(picture_of(prompt.scene), prompt, eye)]
@@ -157,6 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         settings = Sampling(steps=options.steps, guidance=options.cfg)
         result, pictures = examine(options.checkpoint, eye, count=options.count, settings=settings)
+        result |= totals(_negatives(options.checkpoint, count=options.count // 5, settings=settings))
     if options.sheet and pictures:
         contact_sheet(pictures).save(options.sheet)
     if options.json:

@@ -43,27 +43,41 @@ def counted_right(picture: Image.Image, scene: Scene, eye: Eye) -> bool:
 
 
 def sky_right(picture: Image.Image, scene: Scene) -> bool:
-    """Whether the upper third, away from things and light, is nearest the sky named."""
-    pixels = _pixels(picture)[4:34]
-    mean = np.median(pixels.reshape(-1, 3), axis=0)
+    """Whether the sky seen is the sky named."""
+    return sky_seen(picture) == scene.sky
+
+
+def sky_seen(picture: Image.Image) -> str:
+    """The sky that the upper third, away from things and light, is nearest to."""
+    mean = np.median(_pixels(picture)[4:34].reshape(-1, 3), axis=0)
     tones = {name: (np.array(top) * 0.75 + np.array(bottom) * 0.25) for name, (top, bottom) in SKY.items()}
-    return min(tones, key=lambda name: float(np.abs(tones[name] - mean).sum())) == scene.sky
+    return min(tones, key=lambda name: float(np.abs(tones[name] - mean).sum()))
 
 
 def ground_right(picture: Image.Image, scene: Scene) -> bool:
-    """Whether the lowest part is nearest the ground named, in this sky's light."""
+    """Whether the ground seen in this sky's light is the ground named."""
+    return ground_seen(picture, str(scene.sky)) == scene.ground
+
+
+def ground_seen(picture: Image.Image, sky: str) -> str:
+    """The ground that the lowest part is nearest to, in the light of `sky`."""
     mean = np.median(_pixels(picture)[_GROUND_TOP + 12 :].reshape(-1, 3), axis=0)
-    dim = 0.6 if scene.sky == "night" else 1.0
+    dim = 0.6 if sky == "night" else 1.0
     tones = {name: np.array(shade(colour, dim)) for name, colour in GROUND.items()}
-    return min(tones, key=lambda name: float(np.abs(tones[name] - mean).sum())) == scene.ground
+    return min(tones, key=lambda name: float(np.abs(tones[name] - mean).sum()))
 
 
 def background_right(picture: Image.Image, scene: Scene) -> bool:
-    """Whether the picture away from its things is nearest the background colour named."""
+    """Whether the background seen is the one named."""
+    return background_seen(picture, scene) == scene.background
+
+
+def background_seen(picture: Image.Image, scene: Scene) -> str:
+    """The palette colour that most of the picture away from the things of `scene` is nearest to."""
     outside = np.ones((SIDE, SIDE), dtype=bool)
     for mask in drawn(replace(scene, style="plain"), steady=True).masks:
         outside &= np.asarray(mask.filter(ImageFilter.MaxFilter(13))) < 40
-    return _commonest(_pixels(picture)[outside]) == scene.background
+    return _commonest(_pixels(picture)[outside])
 
 
 def light_side_right(picture: Image.Image, scene: Scene) -> bool:
