@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -42,6 +42,12 @@ class OutputNames:
 
         Raises InputError for a prefix that leads out of the folder, ResourceError if the file cannot be written.
         """
+        return self.fill(lambda draft: _wrote(draft, data), values, batch_number=batch_number)
+
+    def fill(
+        self, write: Callable[[Path], None], values: Mapping[str, object], *, batch_number: int = 0
+    ) -> SavedFile:
+        """The same for a file that `write` writes at the path that it is given, as large ones are."""
         parts = _parts(expanded(self.prefix, values))
         *subfolders, stem = parts
         stem = stem.replace("%batch_num%", str(batch_number))
@@ -50,7 +56,7 @@ class OutputNames:
             folder.mkdir(parents=True, exist_ok=True)
             if not folder.resolve().is_relative_to(self.folder.resolve()):
                 raise _outside(self.prefix)
-            name = _write_new(folder, stem, self.suffix, data)
+            name = _write_new(folder, stem, self.suffix, write)
         except OSError as error:
             raise ResourceError(
                 f"The file cannot be written into '{folder.name}' ({error.strerror or error}); free some space, or "
@@ -117,11 +123,15 @@ def _outside(prefix: str) -> InputError:
     )
 
 
-def _write_new(folder: Path, stem: str, suffix: str, data: bytes) -> str:
+def _wrote(draft: Path, data: bytes) -> None:
+    draft.write_bytes(data)
+
+
+def _write_new(folder: Path, stem: str, suffix: str, write: Callable[[Path], None]) -> str:
     """Write beside the target first, then give it its name only if nobody has that name."""
     draft = folder / f".{secrets.token_hex(8)}.part"
     try:
-        draft.write_bytes(data)
+        write(draft)
         number = _highest(folder, stem) + 1
         while True:
             name = f"{stem}_{number:05}_{suffix}"

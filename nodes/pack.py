@@ -8,9 +8,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from graphcore import Registry
+from graphcore import Registry, Settings
 from graphcore.cache.codec import Codec
-from nodes import environment
+from graphcore.registry import Send
+from nodes import block_merging, environment
 
 MODULES: Final = (
     "arithmetic",
@@ -26,6 +27,8 @@ MODULES: Final = (
     "loaders",
     "lora",
     "masks",
+    "merging",
+    "model_files",
     "model_sampling",
     "preprocessors",
     "primitives",
@@ -44,15 +47,26 @@ def register(registry: Registry) -> None:
     """Add all nodes to a registry, the folders below `embedded` as model folders of their kind, and the examples."""
     for module in node_modules():
         registry.add_module(module)
+    for spec in block_merging.specs():
+        registry.add_spec(spec)
     registry.add_codecs(_codecs)
     registry.add_environment(environment.describe)
     registry.add_inspector(_inspect)
+    registry.use_pack_loader(_load_packs)
     registry.add_examples(Path(__file__).parent / "workflows")
     embedded = Path(__file__).parent / "embedded"
     if embedded.is_dir():
         for folder in sorted(path for path in embedded.iterdir() if path.is_dir()):
             if not folder.name.startswith(("_", ".")):
                 registry.add_folder(folder.name, folder)
+
+
+def _load_packs(
+    registry: Registry, folders: Iterable[Path], settings: Settings, send: Send | None
+) -> None:
+    from nodes.packs.loading import load_packs
+
+    load_packs(registry, folders, settings, send)
 
 
 def _inspect(kind: str, path: Path) -> Mapping[str, str]:

@@ -20,10 +20,10 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from graphcore.cache.codec import Codec
-from nodes import values
+from nodes import merges, steering, values
 from nodes.diffusion import guidance, safe_latent
 
-_MODULES: Final = (values, guidance, safe_latent)
+_MODULES: Final = (values, merges, steering, guidance, safe_latent)
 _BASES: Final = (values.Patch, values.ModelOption, values.ControlHint, values.Guidance)
 
 

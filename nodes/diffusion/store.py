@@ -32,6 +32,7 @@ from nodes.diffusion.model_options import reparameterized
 from nodes.diffusion.network import Network
 from nodes.diffusion.part import Part
 from nodes.diffusion.patches.lora import LoraPatcher
+from nodes.diffusion.patches.sequence import patched_weights
 from nodes.diffusion.precision import Precision, choose_device, choose_precision
 from nodes.diffusion.t5_text import T5Text, T5Tower
 from nodes.diffusion.text_encoder import TextEncoder, TextTower
@@ -41,6 +42,7 @@ from nodes.diffusion.tokenizer import find_t5_tokenizer, find_tokenizer
 from nodes.diffusion.unet_network import UNetNetwork, perturbable
 from nodes.diffusion.vae import VaeCodec
 from nodes.diffusion.weights import build, expected_bytes, load, patched, placed
+from nodes.merges import MergePatch
 from nodes.values import Clip, FileRef, Model, Patch, Vae
 
 TokenizerT = TypeVar("TokenizerT")
@@ -154,10 +156,7 @@ class ModelStore:
         """The parts that a text encoder is made of, each with its file and under its tower's name."""
         opened = self._opened_texts(clip)
         placed = place_towers(clip, text_family(clip, opened, self.families), opened)
-        return [
-            (each.file, each.part.configured(name=each.tower.part, config=each.part.config))
-            for each in placed
-        ]
+        return [(each.file, _tower_part(each)) for each in placed]
 
     @contextmanager
     def network(self, model: Model) -> Iterator[Network]:
@@ -197,6 +196,18 @@ class ModelStore:
                 for placed in place_towers(clip, family, opened)
             ]
             yield TextEncoder(family, towers, joint_width=joint_width(opened))
+
+    @contextmanager
+    def text_modules(self, clip: Clip) -> Iterator[list[tuple[Part, nn.Module]]]:
+        """The text encoders of `clip` as they are, patched, each with its part, for the length of the block."""
+        with ExitStack() as stack:
+            yield [
+                (
+                    part,
+                    stack.enter_context(self._module(file, part, self.text_precision, clip.patches)),
+                )
+                for file, part in self.text_parts(clip)
+            ]
 
     @contextmanager
     def vae(self, vae: Vae) -> Iterator[VaeCodec]:
@@ -266,7 +277,13 @@ class ModelStore:
         with self._module(file, part, precision, ()) as base:
 
             def make() -> Made[nn.Module]:
-                changed = patcher(part, base.state_dict(), patches)
+                changed = patched_weights(
+                    part,
+                    base.state_dict(),
+                    patches,
+                    adapt=patcher,
+                    others=lambda merge: self._others(merge, part, precision),
+                )
                 size = sum(tensor.nbytes for tensor in changed.values())
                 module = patched(part, base, changed)
                 if part.kind == "unet":
@@ -276,6 +293,23 @@ class ModelStore:
             with self._leases.lease(_Key(file, part.name, precision, patches), make) as module:
                 yield module
 
+    @contextmanager
+    def _others(
+        self, merge: MergePatch, part: Part, precision: Precision
+    ) -> Iterator[Mapping[str, Tensor]]:
+        """The weights that a merge mixes into a part."""
+        other = merge.other
+        if isinstance(other, Model):
+            file, found = other.file, self.checkpoint(other.file).part(other.part)
+        else:
+            named = {text.name: (file, text) for file, text in self.text_parts(other)}
+            if part.name not in named:
+                yield {}
+                return
+            file, found = named[part.name]
+        with self._module(file, found, precision, other.patches) as module:
+            yield module.state_dict()
+
     def _opened_texts(self, clip: Clip) -> list[tuple[FileRef, Checkpoint]]:
         return [(file, self.checkpoint(file)) for file in clip.files]
 
@@ -284,8 +318,7 @@ class ModelStore:
         self, placed: PlacedTower, patches: tuple[Patch, ...], own_module: bool
     ) -> Iterator[TextTower]:
         tower, file = placed.tower, placed.file
-        usual = {"hidden_act": tower.activation} if tower.kind == "clip" else {}
-        part = placed.part.configured(name=tower.part, config={**usual, **placed.part.config})
+        part = _tower_part(placed)
         precision = self.text_precision
         if tower.kind == "t5":
             precision = _without_overflow(self.device, precision)
@@ -331,6 +364,13 @@ class ModelStore:
                 f"There is no embedding '{name[:80]}' in the embeddings folders; add it or correct its name."
             )
         return read_embedding(path, part, width)
+
+
+def _tower_part(placed: PlacedTower) -> Part:
+    """A text encoder's part under its tower's name, with the activation that shapes do not tell."""
+    tower = placed.tower
+    usual = {"hidden_act": tower.activation} if tower.kind == "clip" else {}
+    return placed.part.configured(name=tower.part, config={**usual, **placed.part.config})
 
 
 def default_budget(device: torch.device) -> int:

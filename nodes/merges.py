@@ -1,0 +1,29 @@
+"""Merging as a value: another model's weights, mixed into a model's own when somebody computes with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nodes.values import Clip, Model, Patch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockShare:
+    """How much of its own a model keeps in the tensors whose original names start with `prefix`."""
+
+    prefix: str
+    own: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergePatch(Patch):
+    """weight = own * weight + others * (the other's weight), tensor by tensor.
+
+    With `blocks`, tensors whose names they begin keep that share and take the rest of the other; the longest prefix
+    counts. Tensors that the other does not have stay as they are.
+    """
+
+    other: Model | Clip
+    own: float
+    others: float
+    blocks: tuple[BlockShare, ...] = ()
