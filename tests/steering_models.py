@@ -98,7 +98,7 @@ def sd3_control_net(*, extra: int = 0, stability: bool = False) -> Any:
 @cache
 def adapter(kind: str = "full_adapter", *, channels: int = 3) -> Any:
     """A T2IAdapter for the tiny SD 1.x ("full_adapter", "light_adapter") or SDXL ("full_adapter_xl")."""
-    widths = {"full_adapter": [32, 64], "light_adapter": [32, 64], "full_adapter_xl": [64, 128, 128]}[kind]
+    widths = {"full_adapter": [32, 64], "light_adapter": [32, 64], "full_adapter_xl": [64, 128]}[kind]
     shrink = 16 if kind == "full_adapter_xl" else 8
     return seeded(
         lambda: diffusers.T2IAdapter(

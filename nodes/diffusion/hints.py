@@ -176,7 +176,7 @@ class HintResolver:
         assert hint.vae is not None
         with self.store.vae(hint.vae) as codec:
             latent = codec.encode(pixels.movedim(1, -1))
-        if control.config.get("force_zeros_for_pooled_projection", True):
+        if kept is None and control.config.get("force_zeros_for_pooled_projection", True):
             latent = latent * latent_format.scale_factor
         else:
             latent = latent_format.scaled(latent)

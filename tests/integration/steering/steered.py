@@ -87,9 +87,12 @@ def texts(path: Path) -> dict[str, Any]:
     store = ModelStore(resolve=lambda ref: path, device="cpu", dtype="fp32", budget_bytes=10**9)
     file = FileRef(kind="checkpoints", name=path.name, fingerprint="test")
     with store.text_encoder(Clip(files=(file,))) as encoder:
-        names = {"prompt_embeds": PROMPT, "negative_prompt_embeds": NEGATIVE}
-        read = {name: encoder.encode(text).embeddings for name, text in names.items()}
-    return {"prompt": None, "negative_prompt": None, **read}
+        positive, negative = encoder.encode(PROMPT), encoder.encode(NEGATIVE)
+    read: dict[str, Any] = {"prompt": None, "negative_prompt": None}
+    read |= {"prompt_embeds": positive.embeddings, "negative_prompt_embeds": negative.embeddings}
+    if positive.pooled is not None:
+        read |= {"pooled_prompt_embeds": positive.pooled, "negative_pooled_prompt_embeds": negative.pooled}
+    return read
 
 
 def theirs(
