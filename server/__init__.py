@@ -38,3 +38,16 @@ Validation: `services.checker.check(document, inputs=..., targets=...)` off the 
 (`--require-safety` among them). Pictures: `services.pictures.remake(data)` and `.shrink(data, size=, kind=, ...)`.
 Uploads: `services.uploads.take(...)`. Files to send: `api.files.open_file` and `send_file`.
 """
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    """What node packs import from ComfyUI's module `server`, where the code that loads packs has offered it."""
+    offered = sys.modules.get("comfyui_server_names")
+    if offered is None or name.startswith("_"):
+        raise AttributeError(f"module 'server' has no attribute '{name}'")
+    return getattr(offered, name)

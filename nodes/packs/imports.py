@@ -18,6 +18,7 @@ from typing import Final
 from nodes.packs.host import PackHost, current_host, pack_at_work
 from nodes.packs.shims import ROOTS, SHIMS
 
+_SERVER: Final = "comfyui_server_names"
 _IMPORT_FROM: Final = dis.opmap["IMPORT_FROM"]
 
 
@@ -32,15 +33,33 @@ class ShimModule(ModuleType):
         if name == "__file__":
             return str(current_host().base.joinpath(*self.__name__.split(".")).with_suffix(".py"))
         if name == "__all__":
-            return sorted(name for name in self.__sources if not name.startswith("_"))
+            return self.__names()
+        inner = f"{self.__name__}.{name}"
         source = self.__sources.get(name)
-        if source is None:
+        if source is None and "*" in self.__sources:
+            source = f"{self.__sources['*']}:{name}"
+        if source is None and inner in SHIMS:
+            return import_module(inner)
+        if source is None or (name.startswith("__") and name not in self.__sources):
             raise not_offered(self.__name__, name, sys._getframe(1))
-        module, _, attribute = source.partition(":")
-        return getattr(import_module(module), attribute)
+        place, _, attribute = source.partition(":")
+        module = import_module(place)
+        if not attribute:
+            return module
+        try:
+            return getattr(module, attribute)
+        except AttributeError:
+            raise not_offered(self.__name__, name, sys._getframe(1)) from None
+
+    def __names(self) -> list[str]:
+        if "*" in self.__sources:
+            names = vars(import_module(self.__sources["*"])).get("__all__", ())
+        else:
+            names = self.__sources
+        return sorted(name for name in names if not name.startswith("_"))
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self.__sources})
+        return sorted({*super().__dir__(), *self.__names()})
 
 
 def not_offered(module: str, name: str, frame: FrameType | None) -> Exception:
@@ -93,6 +112,18 @@ def _is_package(name: str) -> bool:
     return any(other.startswith(f"{name}.") for other in SHIMS) or name in ROOTS
 
 
+def of_nodes(name: str, frame: FrameType | None) -> object:
+    """What the package `nodes` offers packs under a name, once one is loaded; raises AttributeError otherwise."""
+    if not any(isinstance(finder, ShimFinder) for finder in sys.meta_path):
+        raise AttributeError(f"module 'nodes' has no attribute '{name}'")
+    from nodes.packs.classic import offered
+
+    try:
+        return offered(name)
+    except AttributeError:
+        raise not_offered("nodes", name, frame) from None
+
+
 def install_shims(host: PackHost) -> None:
     """Make ComfyUI's modules importable, for `host`; a second call puts the new host in the place of the old."""
     for finder in sys.meta_path:
@@ -100,6 +131,7 @@ def install_shims(host: PackHost) -> None:
             finder.pack_host = host
             return
     sys.meta_path.insert(0, ShimFinder(host))
+    import_module(_SERVER)
 
 
 def remove_shims() -> None:
