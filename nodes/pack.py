@@ -40,6 +40,7 @@ MODULES: Final = (
     "text",
     "training",
     "vae",
+    "watermark",
 )
 
 
