@@ -24,9 +24,10 @@ from graphcore.workflow import InputTarget, Link, NodeEntry, Workflow, WorkflowI
 class Output:
     """An output of a node in a graph being built; give it as an input of another."""
 
-    __slots__ = ("link", "type")
+    __slots__ = ("graph", "link", "type")
 
-    def __init__(self, link: Link, kind: SocketType) -> None:
+    def __init__(self, graph: Graph, link: Link, kind: SocketType) -> None:
+        self.graph = graph
         self.link = link
         self.type = kind
 
@@ -37,7 +38,8 @@ class Output:
 class NodeHandle:
     """A node of a graph being built. Its outputs are attributes; with a single output it stands for it."""
 
-    def __init__(self, node_id: str, spec: NodeSpec) -> None:
+    def __init__(self, graph: Graph, node_id: str, spec: NodeSpec) -> None:
+        self._graph = graph
         self._id = node_id
         self._spec = spec
 
@@ -58,7 +60,7 @@ class NodeHandle:
 
     def __getitem__(self, index: int) -> Output:
         output = self._spec.outputs[index]
-        return Output(Link(self._id, output.name), output.type)
+        return Output(self._graph, Link(self._id, output.name), output.type)
 
     def __iter__(self) -> Iterator[Output]:
         return (self[index] for index in range(len(self._spec.outputs)))
@@ -141,12 +143,16 @@ class Graph:
                 )
         entry = {name: self._value(named, name, value) for name, value in inputs.items()}
         self._nodes[named] = NodeEntry(type=spec.name, inputs=entry, title=title)
-        return NodeHandle(named, spec)
+        return NodeHandle(self, named, spec)
 
     def _value(self, node_id: str, name: str, value: Any) -> object:
         if isinstance(value, Output):
+            if not self._owns(value.graph):
+                raise _foreign(value, node_id)
             return value.link
         if isinstance(value, NodeHandle):
+            if not self._owns(value._graph):
+                raise _foreign(value, node_id)
             outputs = list(value)
             if len(outputs) != 1:
                 names = ", ".join(f".{output.link.output}" for output in outputs) or "none"
@@ -160,11 +166,16 @@ class Graph:
             return [self._value(node_id, name, item) for item in value]
         return value
 
+    def _owns(self, graph: Graph) -> bool:
+        return graph._nodes is self._nodes
+
     def input(
         self, name: str, *targets: tuple[NodeHandle, str], title: str = "", description: str = ""
     ) -> None:
         """Declare an input of the workflow: `g.input("seed", (sampler, "seed"))`."""
         for handle, input_name in targets:
+            if not self._owns(handle._graph):
+                raise _foreign(handle, name)
             if handle._spec.input(input_name) is None:
                 known = ", ".join(handle._spec.by_name) or "none"
                 raise InputError(
@@ -207,3 +218,11 @@ class Graph:
         while f"{base}_{number}" in self._nodes:
             number += 1
         return f"{base}_{number}"
+
+
+def _foreign(value: Output | NodeHandle, location: str) -> InputError:
+    return InputError(
+        f"{value!r} belongs to another graph; add its node to this one.",
+        code="foreign-node",
+        location=location,
+    )

@@ -154,6 +154,10 @@ def run(
         report_file=report_file,
         timeline_file=timeline_file,
     )
+    if any(not text.strip(" ,") for text in targets):
+        raise click.UsageError(
+            "An empty --targets names nothing to run: name a node or an output, or leave it out."
+        )
     wanted = [name.strip() for text in targets for name in text.split(",") if name.strip()]
     return run_workflow(file, assignments, wanted or None, settings, reporting)
 

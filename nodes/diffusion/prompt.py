@@ -21,6 +21,7 @@ Style = Literal["comfy", "a1111"]
 
 STEP = 1.1
 MAX_DEPTH = 200
+MAX_WEIGHT = 1e4
 WHOLE_WORD = 8
 COMMA_REACH = 20
 OPEN, CLOSE = "\ufdd0", "\ufdd1"
@@ -131,8 +132,14 @@ def _explicit_weight(inner: str, otherwise: float) -> tuple[str, float]:
         except ValueError:
             return inner, otherwise
         if math.isfinite(weight):
-            return inner[:place], weight
+            return inner[:place], _bounded(weight)
     return inner, otherwise
+
+
+def _bounded(weight: float) -> float:
+    if abs(weight) > MAX_WEIGHT:
+        raise InputError(f"The weight {weight:g} in the prompt is beyond {MAX_WEIGHT:g}; weights are near 1.")
+    return weight
 
 
 _A1111_TOKEN = re.compile(r"\\[()\[\]\\]|:\s*([+-]?\d*\.?\d+)\s*\)|[()\[\]]|[^\\()\[\]:]+|[\\:]")
@@ -157,7 +164,7 @@ def _weighted_a1111(text: str) -> list[Segment]:
         elif token == "[":
             open_square.append(len(weights))
         elif match.group(1) and open_round:
-            multiply(open_round.pop(), float(match.group(1)))
+            multiply(open_round.pop(), _bounded(float(match.group(1))))
         elif token == ")" and open_round:
             multiply(open_round.pop(), STEP)
         elif token == "]" and open_square:

@@ -80,6 +80,19 @@ def test_mistakes_are_told_where_they_are_made(
     assert isinstance(caught.value, (GraphcoreError, AttributeError))
 
 
+def test_nodes_of_another_graph_are_refused(graph: Graph) -> None:
+    other = copy.deepcopy(graph)
+    stranger = other.Number(value=1)
+    for mistake in (
+        lambda: graph.Add(a=stranger),
+        lambda: graph.Add(a=stranger[0]),
+        lambda: graph.output("n", stranger),
+        lambda: graph.input("n", (stranger, "value")),
+    ):
+        with pytest.raises(InputError, match="belongs to another graph"):
+            mistake()
+
+
 def test_node_types_and_outputs_can_be_listed(graph: Graph) -> None:
     assert {"Number", "Plus", "workflow"} <= set(dir(graph))
     assert dir(graph.Divide(a=1)) == ["id", "quotient", "remainder"]

@@ -89,6 +89,12 @@ def test_brackets_too_deep_are_told_not_followed(style: str) -> None:
         parse("(" * 100_000 + "a" + ")" * 100_000, style)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("style", ["comfy", "a1111"])
+def test_a_weight_beyond_all_numbers_that_mean_anything_is_told(style: str) -> None:
+    with pytest.raises(InputError, match="beyond 10000"):
+        parse("(red:" + "9" * 30 + ")", style)  # type: ignore[arg-type]
+
+
 @given(st.text(alphabet="ab ()[]:\\.1", max_size=40))
 def test_any_text_is_parsed(text: str) -> None:
     for style in ("comfy", "a1111"):
