@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -102,11 +103,15 @@ def theirs(
     parts = parts_of(family)
     plain = pipeline(folder_for(folder / "folder", parts, {}), parts, {})
     components = {**plain.components, **extra}
-    settings: dict[str, Any] = {"requires_safety_checker": False}
-    if family == "sdxl":
-        settings = {"force_zeros_for_empty_prompt": False, "add_watermarker": False}
-        components = {name: value for name, value in components.items() if value is not None}
-    made = getattr(diffusers, kind)(**components, **settings)
+    made_by = getattr(diffusers, kind)
+    settings = {
+        "requires_safety_checker": False,
+        "force_zeros_for_empty_prompt": False,
+        "add_watermarker": False,
+        **components,
+    }
+    known = inspect.signature(made_by).parameters
+    made = made_by(**{name: value for name, value in settings.items() if name in known})
     made.set_progress_bar_config(disable=True)
     given: dict[str, Any] = {
         "prompt": PROMPT,
