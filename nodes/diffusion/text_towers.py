@@ -87,5 +87,9 @@ def _matching(
     if alone or tower.kind == "t5":
         return same
     exact = [item for item in same if item[1].config.get("hidden_size") == KNOWN_WIDTHS[tower.part]]
-    projected = tower.part == "clip_g"
-    return exact or [item for item in same if ("projection_dim" in item[1].config) == projected]
+    if exact:
+        return exact
+    widest = tower.part == "clip_g"
+    if all("projection_dim" in part.config for _, part in same):
+        return sorted(same, key=lambda item: item[1].config.get("hidden_size", 0), reverse=widest)[:1]
+    return [item for item in same if ("projection_dim" in item[1].config) == widest]

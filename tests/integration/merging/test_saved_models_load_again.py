@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from graphcore import Context, Graph, InputError, detached_context
+from graphcore import Context, ExecutionError, Graph, InputError, detached_context
 from nodes.diffusion.conversion.extraction import low_rank
 from nodes.diffusion.store import ModelStore
 from nodes.loaders import (
@@ -187,7 +187,8 @@ def test_the_workflow_is_in_the_file_and_a_prefix_stays_inside(folder: Path, tmp
         graph = Graph(all_nodes())
         loaded = graph.LoadCheckpoint(ckpt_name="sd1.safetensors")
         graph.SaveModel(model=loaded.model, filename_prefix="../mine", node_id="save")
-        assert not engine.run(graph.workflow()).succeeded
+        with pytest.raises(ExecutionError, match="inside the output folder"):
+            engine.run(graph.workflow())
     assert not list(tmp_path.glob("mine*"))
 
 
@@ -212,10 +213,18 @@ def test_a_difference_becomes_a_lora(ctx: Context, name: str) -> None:
         if "pos_embed.pos_embed" not in key:
             assert torch.allclose(found[key], tensor, atol=3e-3), key
     if texts is not None:
-        one = clip_encode(ctx, "a red cat", patched.clip).entries[0].embeddings
-        other = clip_encode(ctx, "a red cat", tuned.clip).entries[0].embeddings
-        plain = clip_encode(ctx, "a red cat", base.clip).entries[0].embeddings
-        assert float((one - other).norm()) < float((plain - other).norm())
+        assert_texts_alike(ctx, patched.clip, tuned.clip)
+
+
+def assert_texts_alike(ctx: Context, one: Clip, other: Clip) -> None:
+    """All but the tables of tokens and places, which LoRAs do not change."""
+    store = ctx.service(ModelStore)
+    with store.text_modules(one) as ours, store.text_modules(other) as theirs:
+        for (part, module), (_, wanted) in zip(ours, theirs, strict=True):
+            expected = wanted.state_dict()
+            for key, tensor in module.state_dict().items():
+                if "embeddings" not in key:
+                    assert torch.allclose(tensor, expected[key], atol=3e-3), (part.name, key)
 
 
 def test_diffusers_reads_an_extracted_lora(ctx: Context, tmp_path: Path) -> None:
@@ -227,8 +236,7 @@ def test_diffusers_reads_an_extracted_lora(ctx: Context, tmp_path: Path) -> None
     state, alphas = StableDiffusionPipeline.lora_state_dict(
         str(tmp_path / "loras"), weight_name="plain_00001_.safetensors", local_files_only=True
     )
-    attention = [key for key in state if "attn1.to_q" in key]
-    assert attention
+    assert any("attn1" in key and "to_q" in key for key in state)
     assert set(alphas.values()) <= {2.0, 1.0}
 
 
