@@ -12,7 +12,7 @@ from nodes.diffusion.families.family import Layout, PartKind
 from nodes.diffusion.folder import part_folder
 from nodes.diffusion.layouts import controlnet, t2i_adapter
 from nodes.diffusion.layouts.unet import Shapes
-from nodes.diffusion.model_config import explicit_config, merged
+from nodes.diffusion.model_config import explicit_config, merged, own_section
 from nodes.diffusion.part import Part, below
 from nodes.diffusion.safetensors_header import Header, read_header
 
@@ -78,11 +78,10 @@ def open_control(path: Path) -> ControlFile:
     kind, prefix, layout, config = found
     if SHUFFLE in path.stem.lower() and kind == "controlnet":
         config["global_pool_conditions"] = True
-    said = explicit_config(header).get(SECTION, {})
     part = Part(
         name=SECTION,
         kind=kind,
-        config=merged(config, said if isinstance(said, Mapping) else {}),
+        config=merged(config, own_section(explicit_config(header), SECTION)),
         headers=(header,),
         prefix=prefix,
         layout=layout,

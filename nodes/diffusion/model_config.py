@@ -92,6 +92,12 @@ def merged(config: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]
     return {**config, **kept}
 
 
+def own_section(said: Mapping[str, Any], section: str) -> Mapping[str, Any]:
+    """What a file of one part says of it: under the part's own name, or without any."""
+    told = said.get(section, {name: value for name, value in said.items() if name not in SECTIONS})
+    return told if isinstance(told, Mapping) else {}
+
+
 def latent_format(usual: LatentFormat, said: Mapping[str, Any]) -> LatentFormat:
     """A family's latents with what was said of the VAE. Raises TypeError or ValueError if that is no number.
 

@@ -14,6 +14,7 @@ import torch
 from graphcore import Engine, read_workflow
 from nodes.values import Image
 from tests.models import TinyModels
+from tests.steering_models import control_net, control_state, put
 from tests.tiny_engine import all_nodes, tiny_engine
 
 FOLDER = Path(__file__).resolve().parents[2] / "workflows"
@@ -26,6 +27,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory, tiny_models: TinyModels) ->
     folder = tmp_path_factory.mktemp("shipped")
     (folder / "models" / "checkpoints").mkdir(parents=True)
     shutil.copy(tiny_models.sd1(), folder / "models" / "checkpoints" / "scenes-v1.safetensors")
+    put(folder / "models", "scenes-outlines.safetensors", control_state(control_net()))
     with tiny_engine(folder, folder / "models") as made:
         yield made
 
