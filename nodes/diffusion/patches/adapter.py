@@ -8,7 +8,7 @@ float32.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -49,6 +49,26 @@ class Adapter:
                 f"An adapter of kind {self.kind} does not fit a weight of shape {list(weight.shape)}: {error}.",
                 code="adapter-shape",
             ) from error
+
+    def rows(self, index: int, count: int) -> Adapter:
+        """The part of it that is for the rows `index` of `count` equal parts of its weight.
+
+        Raises ModelFileError for kinds whose rows do not come apart (LoKr, Tucker forms).
+        """
+        if count == 1:
+            return self
+        apart = {"up", "w1_a", "w2_a", "diff", "dora_scale"}
+        if self.kind == "lokr" or {"mid", "t1", "t2"} & set(self.tensors):
+            raise ModelFileError(
+                f"An adapter of kind {self.kind} speaks of query, key and value at once, which cannot be taken apart; "
+                "use one with a module for each.",
+                code="adapter-shape",
+            )
+        tensors = {
+            role: tensor.chunk(count)[index] if role in apart and len(tensor) % count == 0 else tensor
+            for role, tensor in self.tensors.items()
+        }
+        return replace(self, tensors=tensors)
 
     def _changed(self, weight: Tensor, strength: float, out: Tensor | None) -> Tensor:
         if self.kind == "lora" and not {"mid", "dora_scale"} & set(self.tensors):

@@ -14,16 +14,18 @@ from graphcore.errors import InputError
 from nodes.diffusion.part import Part
 from nodes.diffusion.patches.adapter import Adapter
 from nodes.diffusion.patches.adapter_file import AdapterEntry, AdapterFile, held_adapters, open_adapters
-from nodes.diffusion.patches.module_names import Target, module_names
+from nodes.diffusion.patches.module_names import Target, Targets, module_names
 from nodes.values import FileRef, LoraPatch, Patch, TrainedPatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matched:
-    """An adapter and the tensor of the network that it changes."""
+    """An adapter and the tensor of the network that it changes, by rows `index` of `count` if it speaks of several."""
 
     entry: AdapterEntry
     tensor: str
+    index: int = 0
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ class LoraPatcher:
             file = self._adapters(patch)
             found = matching(file, names, weights)
             for item, adapter in zip(found, file.load(match.entry for match in found), strict=True):
-                planned.setdefault(item.tensor, []).append((adapter, patch.strength))
+                own = adapter.rows(item.index, item.count)
+                planned.setdefault(item.tensor, []).append((own, patch.strength))
         changed = _room_like({name: weights[name] for name in planned})
         largest = max((tensor.numel() for tensor in changed.values()), default=0)
         scratch = torch.empty(largest, device=next((t.device for t in changed.values()), None))
@@ -93,17 +96,18 @@ def _shaped_like(flat: Tensor, tensor: Tensor) -> Tensor:
     return flat.view(tensor.shape)
 
 
-def matching(file: AdapterFile, names: Mapping[str, Target], weights: Mapping[str, object]) -> list[Matched]:
+def matching(file: AdapterFile, names: Targets, weights: Mapping[str, object]) -> list[Matched]:
     """The adapters of a file that mean tensors of this network."""
-    found = []
-    for entry in file.entries:
-        target = names.get(entry.module)
-        if target is None:
-            continue
-        tensor = target.bias if entry.kind == "bias" else target.weight
-        if tensor in weights:
-            found.append(Matched(entry=entry, tensor=tensor))
-    return found
+    return [
+        Matched(entry=entry, tensor=tensor, index=target.index, count=target.count)
+        for entry in file.entries
+        for target in names.get(entry.module, ())
+        if (tensor := _tensor(entry, target)) in weights
+    ]
+
+
+def _tensor(entry: AdapterEntry, target: Target) -> str:
+    return target.bias if entry.kind == "bias" else target.weight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,4 +134,4 @@ def _fits(file: AdapterFile, match: Matched, shape: tuple[int, ...]) -> bool:
         return True
     tensors = file.header.tensors
     up, down = tensors[match.entry.names["up"]].shape, tensors[match.entry.names["down"]].shape
-    return up[:1] == shape[:1] and prod(down[1:]) == prod(shape[1:])
+    return up[:1] == (shape[0] * match.count,) and prod(down[1:]) == prod(shape[1:])

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nodes.diffusion.layouts import unet
+from nodes.diffusion.layouts import mmdit, unet
 
 _TEXT_PREFIXES: Final[Mapping[str, tuple[str, ...]]] = {
     "clip_l": ("lora_te_", "lora_te1_", "text_encoder.", "te.", "te1.", "text_encoders.clip_l.transformer."),
     "clip_h": ("lora_te_", "lora_te1_", "text_encoder.", "te.", "text_encoders.clip_h.transformer."),
     "clip_g": ("lora_te2_", "text_encoder_2.", "te2.", "text_encoders.clip_g.transformer."),
+    "t5": ("lora_te3_", "text_encoder_3.", "te3.", "text_encoders.t5xxl.transformer."),
 }
 _UNET_PREFIXES: Final = ("unet.", "base_model.model.unet.", "base_model.model.")
 _ORIGINAL_PREFIXES: Final = ("diffusion_model.", "model.diffusion_model.")
@@ -20,40 +21,72 @@ _OLD_TEXT: Final = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "out_p
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A module of a network: the names of its weight and of its bias."""
+    """A module of a network: the names of its weight and of its bias.
+
+    Where files keep several modules in one, it is part `index` of the `count` equal ones along the rows.
+    """
 
     weight: str
     bias: str
+    index: int = 0
+    count: int = 1
+
+
+Targets = Mapping[str, tuple[Target, ...]]
+"""What each name that adapter files have means."""
 
 
 def module_names(
     kind: str, name: str, config: Mapping[str, Any], weights: Iterable[str]
-) -> dict[str, Target]:
+) -> dict[str, tuple[Target, ...]]:
     """Every name that adapter files have for the modules of a network, with what they mean.
 
-    `kind` is "unet", "clip" or "mmdit", `name` the part's name ("clip_g"), `weights` its tensors' names.
+    `kind` is "unet", "clip", "t5" or "mmdit", `name` the part's name ("clip_g"), `weights` its tensors' names.
     """
     modules = [weight.removesuffix(".weight") for weight in weights if weight.endswith(".weight")]
-    names: dict[str, Target] = {}
+    names: dict[str, tuple[Target, ...]] = {}
+    if kind == "mmdit":
+        return _mmdit_names(config, modules)
+    originals: dict[str, str] = {}
     if kind == "unet":
-        originals = {
-            rule.target: rule.original for rule in unet.rules(config, (f"{m}.weight" for m in modules))
-        }
-        for module in modules:
-            target = Target(f"{module}.weight", f"{module}.bias")
-            original = originals[f"{module}.weight"].removesuffix(".weight")
-            for alias in _unet_aliases(module, original):
-                names.setdefault(alias, target)
-    elif kind == "clip":
-        for module in modules:
-            target = Target(f"{module}.weight", f"{module}.bias")
-            for alias in _text_aliases(name, module):
-                names.setdefault(alias, target)
-    else:
-        for module in modules:
-            target = Target(f"{module}.weight", f"{module}.bias")
-            names[f"transformer.{module}"] = target
-            names[f"lora_transformer_{_flat(module)}"] = target
+        rules = unet.rules(config, (f"{module}.weight" for module in modules))
+        originals = {rule.target.removesuffix(".weight"): rule.original for rule in rules}
+    for module in modules:
+        target = (Target(f"{module}.weight", f"{module}.bias"),)
+        if kind == "unet":
+            aliases = _unet_aliases(module, originals[module].removesuffix(".weight"))
+        else:
+            aliases = _text_aliases(name, module)
+        for alias in aliases:
+            names.setdefault(alias, target)
+    return names
+
+
+def _mmdit_names(config: Mapping[str, Any], modules: Iterable[str]) -> dict[str, tuple[Target, ...]]:
+    """SD 3: diffusers' names, and those of single files, where query, key and value are one module.
+
+    What single files hold with halves swapped has no name of theirs.
+    """
+    names: dict[str, tuple[Target, ...]] = {}
+    pieces: dict[str, list[Target]] = {}
+    for rule in mmdit.rules(config, [f"{module}.weight" for module in modules]):
+        module, original = rule.target.removesuffix(".weight"), rule.original.removesuffix(".weight")
+        target = Target(f"{module}.weight", f"{module}.bias")
+        for alias in (f"transformer.{module}", module, f"base_model.model.{module}"):
+            names[alias] = (target,)
+        for prefix in ("lora_transformer_", "lycoris_", "lora_unet_"):
+            names[prefix + _flat(module)] = (target,)
+        if rule.form.kind == "rows":
+            split = Target(target.weight, target.bias, rule.form.index, rule.form.count)
+            pieces.setdefault(original, []).append(split)
+        elif rule.form.kind == "plain":
+            pieces[original] = [target]
+    for original, targets in pieces.items():
+        for alias in (
+            f"lora_unet_{_flat(original)}",
+            *(f"{prefix}{original}" for prefix in _ORIGINAL_PREFIXES),
+        ):
+            names[alias] = tuple(targets)
     return names
 
 
