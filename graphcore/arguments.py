@@ -45,7 +45,7 @@ def gather_inputs(
     node: CheckedNode,
     outputs: Outputs,
     dialect: Dialect,
-    defer: Callable[[CheckedLink], Lazy[Any] | RawLink[Any]],
+    defer: Callable[[CheckedNode, CheckedLink], Lazy[Any] | RawLink[Any]],
 ) -> Call:
     """Put the inputs of a node together; its sources (but for deferred ones) have their outputs.
 
@@ -58,7 +58,7 @@ def gather_inputs(
     for link in node.links:
         value: Any
         if link.deferred:
-            value = defer(link)
+            value = defer(node, link)
         else:
             held = outputs[link.source]
             assert held is not None
@@ -77,6 +77,8 @@ def gather_inputs(
             inputs[link.input][link.position] = value
     if node.constants:
         _unwrap_constants(inputs)
+    if node.spec.foreign is not None:
+        return call
     if node.spec.gathering_inputs:
         _finish_gathers(node.spec, inputs)
     if node.spec.deferred_inputs:

@@ -121,6 +121,7 @@ class ProgressListener(Protocol):
     def __call__(self, done: int, total: int, preview: Preview | None) -> None: ...
 
 
+RunPartT = TypeVar("RunPartT")
 PictureRecorder = Callable[[str, int], Mapping[str, str]]
 
 
@@ -145,6 +146,8 @@ class Context:
     metadata: Mapping[str, object] = field(default_factory=dict)
     facts: dict[str, object] = field(default_factory=dict)
     recorder: PictureRecorder | None = None
+    blocking: Callable[[str], None] | None = None
+    run_parts: dict[type, object] = field(default_factory=dict)
 
     @property
     def files(self) -> Files:
@@ -161,6 +164,18 @@ class Context:
     def service(self, kind: type[ServiceT]) -> ServiceT:
         """The engine's instance of a service class, made when first asked for."""
         return self.services.get(kind)
+
+    def run_part(self, kind: type[RunPartT], make: Callable[[], RunPartT]) -> RunPartT:
+        """What the nodes of one run share: the run's instance of a class, made when first asked for."""
+        made = self.run_parts.get(kind)
+        if made is None:
+            made = self.run_parts[kind] = make()
+        return cast(RunPartT, made)
+
+    def blocked(self, message: str) -> None:
+        """Say that a blocker with a message stopped this node, or the item that it was run for."""
+        if self.blocking is not None:
+            self.blocking(message)
 
     def progress(self, done: int, total: int, preview: Preview | None = None) -> None:
         """Report progress; raises Cancelled if the run was cancelled."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import ClassVar
 
@@ -76,11 +76,12 @@ class NodeProgress(Event):
 
 @dataclass(slots=True)
 class NodeExpanded(Event):
-    """A node has put a sub-graph in its place."""
+    """A node has put a sub-graph in its place; `stands_for` names nodes that are shown as another one."""
 
     kind: ClassVar[str] = "node-expanded"
     node: str
     nodes: tuple[str, ...]
+    stands_for: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -112,6 +113,16 @@ class NodeSkipped(Event):
     kind: ClassVar[str] = "node-skipped"
     node: str
     reason: str
+
+
+@dataclass(slots=True)
+class NodeBlocked(Event):
+    """A blocker with a message stopped a node, or some of the items that it is run for."""
+
+    kind: ClassVar[str] = "node-blocked"
+    node: str
+    type: str
+    message: str
 
 
 @dataclass(slots=True)

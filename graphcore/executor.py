@@ -26,6 +26,7 @@ from graphcore.errors import Cancelled, GraphcoreError, InputError
 from graphcore.events import (
     Event,
     Listener,
+    NodeBlocked,
     NodeExpanded,
     NodeFailed,
     NodeFinished,
@@ -86,6 +87,8 @@ class Run:
         self.errors: dict[str, GraphcoreError] = {}
         self.reports: list[NodeReport] = []
         self._growth = Growth(house.limits)
+        self._fleeting = bytearray()
+        self._parts: dict[type, object] = {}
         self._twins: dict[Key, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._work = ExclusiveWork(house.flights, house.cache)
@@ -308,10 +311,20 @@ class Run:
             else:
                 self._spawn(self._again(index, self.house.flights.wait(key)))
             return False
-        if not self._work.claim(index, key, self.nodes[index].spec):
+        if self._lasts(index) and not self._work.claim(index, key, self.nodes[index].spec):
             self._spawn(self._again(index, asyncio.sleep(_CLAIM_POLL_S)))
             return False
         return True
+
+    def _lasts(self, index: int) -> bool:
+        """True if a result may outlive this process: no code of a ComfyUI pack has had a part in it."""
+        for place in range(len(self._fleeting), len(self.nodes)):
+            node = self.nodes[place]
+            sources = any(self._fleeting[link.source] for link in node.links)
+            inside = self._growth.parent(place)
+            foreign = node.spec.foreign is not None or (inside is not None and self._fleeting[inside] > 0)
+            self._fleeting.append(foreign or sources)
+        return not self._fleeting[index]
 
     async def _again(self, index: int, wait: Awaitable[None]) -> None:
         await wait
@@ -349,6 +362,9 @@ class Run:
                 assert self._loop is not None
                 self._loop.call_soon_threadsafe(self._progressed, node.id, done, total, preview)
 
+        def blocked(message: str) -> None:
+            self.emit(NodeBlocked(self._next(), time.time(), node.id, node.spec.name, message))
+
         return Context(
             node_id=node.id,
             node_type=node.spec.name,
@@ -361,6 +377,8 @@ class Run:
             registry=self.house.registry,
             metadata=self.options.metadata or {},
             recorder=self._picture_texts,
+            blocking=blocked if node.spec.foreign is not None else None,
+            run_parts=self._parts,
         )
 
     def _picture_texts(self, node: str, picture: int) -> Mapping[str, str]:
@@ -468,7 +486,8 @@ class Run:
             size += 32 if value.__class__ in _SMALL else size_of(value)
         self.ledger.done(index, outputs)
         if node.spec.uncacheable is None:
-            self.house.cache.put(key, node.spec, CacheEntry(outputs, shown, facts, seconds, size))
+            entry = CacheEntry(outputs, shown, facts, seconds, size, self._lasts(index))
+            self.house.cache.put(key, node.spec, entry)
             self._twins[key] = index
             self._leave(index, key)
         self.reports.append(
@@ -493,23 +512,24 @@ class Run:
 
     # ------------------------------------------------------------------ inputs on demand, expansions
 
-    def _defer(self, link: CheckedLink) -> Lazy[Any] | RawLink[Any]:
+    def _defer(self, node: CheckedNode, link: CheckedLink) -> Lazy[Any] | RawLink[Any]:
         """What a node is given for a lazy or raw input."""
-        source = self.nodes[link.source]
+        source, foreign = self.nodes[link.source], node.spec.foreign is not None
 
         async def fetch() -> Any:
             await self._obtain([link.source])
             held = self.ledger.outputs[link.source]
             assert held is not None
             value = held[link.output]
-            if isinstance(value, Blocked):
+            if isinstance(value, Blocked) and not foreign:
                 raise _BlockedInput(value)
             if link.guard is None or isinstance(value, Each):
                 return value
             return guarded(link.guard, value)
 
         if link.raw:
-            return RawLink(Link(source.id, source.spec.outputs[link.output].name))
+            name = link.output if foreign else source.spec.outputs[link.output].name
+            return RawLink(Link(source.id, name))
         return Lazy(fetch)
 
     async def _obtain(self, wanted: list[int]) -> None:
@@ -528,7 +548,9 @@ class Run:
         read: list[int] = []
         try:
             expansion = self._grow(index, expand, key)
-            self.emit(NodeExpanded(self._next(), time.time(), node.id, expansion.ids))
+            self.emit(
+                NodeExpanded(self._next(), time.time(), node.id, expansion.ids, dict(expand.stands_for))
+            )
             read = [*expansion.sources(), *expansion.targets]
             for source in read:
                 self.ledger.readers[source] += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from graphcore.errors import InputError, ValidationError
 from graphcore.keys import Key, encode
 from graphcore.limits import Limits
 from graphcore.links import OuterNode
-from graphcore.lists import Constant, Expand
+from graphcore.lists import Constant, Each, Expand
 from graphcore.validation import check_workflow
 from graphcore.workflow import Link, NodeEntry, Workflow
 
@@ -20,29 +20,46 @@ if TYPE_CHECKING:
     from graphcore.executor import Run
 
 
+Place = OutputPlace | Constant
+
+
 @dataclass(frozen=True, slots=True)
 class Expansion:
     """The nodes that took a node's place, and where its outputs come from: a place in the run, or a value."""
 
     ids: tuple[str, ...]
-    places: tuple[OutputPlace | Constant, ...]
+    places: tuple[Place | tuple[Place, ...], ...]
     targets: tuple[int, ...]
 
     def sources(self) -> list[int]:
         """The nodes that the outputs come from."""
-        return [place.node for place in self.places if isinstance(place, OutputPlace)]
+        flat = [item for place in self.places for item in (place if isinstance(place, tuple) else (place,))]
+        return [place.node for place in flat if isinstance(place, OutputPlace)]
 
     def outputs(self, held: Sequence[tuple[object, ...] | None]) -> tuple[object, ...]:
         """The node's outputs, now that the sub-graph's are there."""
-        values = []
-        for place in self.places:
-            if isinstance(place, Constant):
-                values.append(place.value)
-            else:
-                source = held[place.node]
-                assert source is not None
-                values.append(source[place.output])
-        return tuple(values)
+        return tuple(
+            Each(_flattened(_value(item, held) for item in place))
+            if isinstance(place, tuple)
+            else _value(place, held)
+            for place in self.places
+        )
+
+
+def _value(place: Place, held: Sequence[tuple[object, ...] | None]) -> object:
+    if isinstance(place, Constant):
+        return place.value
+    source = held[place.node]
+    assert source is not None
+    return source[place.output]
+
+
+def _flattened(values: Iterable[object]) -> Iterator[object]:
+    for value in values:
+        if isinstance(value, Each):
+            yield from value.items
+        else:
+            yield value
 
 
 class Growth:
@@ -74,6 +91,10 @@ class Growth:
             self._depth[place] = depth
             self._parents[place] = index
 
+    def parent(self, index: int) -> int | None:
+        """The node that this one was expanded from, if any."""
+        return self._parents.get(index)
+
     def within_itself(self, index: int, key: Key, keys: Sequence[Key | None]) -> bool:
         """True if a node around `index` has the same key."""
         outer = self._parents.get(index)
@@ -87,6 +108,12 @@ class Growth:
 def grow(run: Run, index: int, expand: Expand, key: Key) -> Expansion:
     """Check a sub-graph and append its nodes to the run; raises InputError if it is not valid."""
     parent = run.nodes[index]
+    if expand.own_ids and (known := expand.workflow.nodes.keys() & run.ids.keys()):
+        raise InputError(
+            f"{parent.spec.name} expanded into a node with the id '{min(known)}', which another node has; name the "
+            "nodes with GraphBuilder.",
+            code="bad-expansion",
+        )
     outer = {
         node_id: OuterNode(place, run.nodes[place].spec) for node_id, place in _outer_ids(run, expand).items()
     }
@@ -96,9 +123,10 @@ def grow(run: Run, index: int, expand: Expand, key: Key) -> Expansion:
             workflow, run.house.registry, files=run.house.services.files, limits=run.house.limits, outer=outer
         )
     except ValidationError as error:
+        circular = any(problem.code == "cycle" for problem in error.problems)
         raise InputError(
             f"{parent.spec.name} expanded into a graph that is not valid: {error.message}",
-            code="bad-expansion",
+            code="cyclic-expansion" if circular else "bad-expansion",
         ) from error
     offset = len(run.nodes)
     places = tuple(_place(run, output.name, expand, offset, graph) for output in parent.spec.outputs)
@@ -109,7 +137,8 @@ def grow(run: Run, index: int, expand: Expand, key: Key) -> Expansion:
                 link.source >= offset and graph.nodes[link.source - offset].late
             ):
                 node.late = True
-        node.id = f"{parent.id}:{node.id}"
+        if not expand.own_ids:
+            node.id = f"{parent.id}:{node.id}"
         run.ids[node.id] = offset + place
     run.nodes.extend(graph.nodes)
     ids = tuple([node.id for node in graph.nodes])
@@ -151,12 +180,20 @@ def _keyed_value(value: Constant, key: Key, node_id: str, name: str) -> object:
     return Constant(value.value, hashlib.sha256(inner).digest())
 
 
-def _place(run: Run, name: str, expand: Expand, offset: int, graph: CheckedGraph) -> OutputPlace | Constant:
+def _place(
+    run: Run, name: str, expand: Expand, offset: int, graph: CheckedGraph
+) -> Place | tuple[Place, ...]:
     if name not in expand.outputs:
         raise InputError(
             f"The expansion gives no output '{name}'; name a link or a value for it.", code="bad-expansion"
         )
     value = expand.outputs[name]
+    if isinstance(value, Each):
+        return tuple(_single_place(run, name, item, offset, graph) for item in value.items)
+    return _single_place(run, name, value, offset, graph)
+
+
+def _single_place(run: Run, name: str, value: object, offset: int, graph: CheckedGraph) -> Place:
     if isinstance(value, Constant):
         return value
     if not isinstance(value, Link):

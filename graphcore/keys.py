@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any, Final
@@ -123,7 +123,9 @@ class KeyMaker:
         layout = self.layout(spec)
         parts = [layout.head]
         linked = self._linked(node, keys, nodes) if node.links else None
-        fields = layout.fields if spec.open_inputs is None else self._with_open(node, layout.fields, linked)
+        fields = layout.fields
+        if spec.open_inputs is not None or spec.foreign is not None:
+            fields = self._with_open(node, layout.fields, linked)
         for entry in fields:
             name = entry.name
             if linked is not None and name in linked:
@@ -142,6 +144,8 @@ class KeyMaker:
             parts.append(self._late(node, values))
         if spec.fingerprint is not None:
             parts.append(self._fingerprint(spec, arguments if values is None else values))
+        if spec.foreign is not None and spec.foreign.state is not None:
+            parts.append(self._state(node, spec.foreign.state))
         if spec.keyed_by_id:
             parts.append(encode(node.id))
         if spec.uncacheable is not None:
@@ -191,6 +195,13 @@ class KeyMaker:
         kind, name = split_annotation(value, widget.kind)
         path = self.files.find(kind, name)
         return b"x" + encode(None if path is None else self.files.fingerprint(path))
+
+    @staticmethod
+    def _state(node: CheckedNode, state: Callable[[str, Mapping[str, object]], str | None]) -> bytes:
+        text = state(node.id, node.arguments | {link.input: None for link in node.links})
+        if text is None:
+            raise Unkeyable
+        return b"q" + encode(text)
 
     def _late(self, node: CheckedNode, values: Mapping[str, Any]) -> bytes:
         parts = []

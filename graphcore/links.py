@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from graphcore.checked import CheckedLink, CheckedNode
 from graphcore.errors import ProblemList
+from graphcore.foreign import fits
 from graphcore.nearest import Suggestions
 from graphcore.pointers import pointer
 from graphcore.sockets import SocketType
@@ -45,6 +46,7 @@ class LinkChecker:
         self.native = native
         self.prefix = ("nodes",) if native else ()
         self.outer = outer or {}
+        self.expanding = outer is not None
         self.position: dict[str, int] = {}
         self.views: list[SpecView] = []
         self.count = 0
@@ -87,7 +89,12 @@ class LinkChecker:
         spec = self.views[source].spec if source is not None else self.outer[link.node].spec
         kind, wanted = spec.outputs[output].type, declared.type
         fit = Fit(output, declared.lazy or declared.raw_link, declared.raw_link, self._guard(declared, kind))
-        if kind.variable is not None or wanted.variable is not None:
+        if view.spec.foreign is not None:
+            if not self._suits(view.spec, declared, spec, output):
+                self._mismatch(node, name, place, wanted, kind)
+                return
+            fit = replace(fit, guard=None)
+        elif kind.variable is not None or wanted.variable is not None:
             self._generic = True
         elif not self._fits(declared, wanted, kind):
             self._mismatch(node, name, place, wanted, kind)
@@ -97,6 +104,16 @@ class LinkChecker:
         index = source if outer is None else -1 - outer.index
         assert index is not None
         node.links.append(CheckedLink(name, index, output, place, fit.deferred, fit.raw, fit.guard))
+
+    def _suits(self, taker: NodeSpec, declared: InputSpec, giver: NodeSpec, output: int) -> bool:
+        """True if ComfyUI lets a link stand that leads into a node of a pack; it does not look into expansions."""
+        foreign = taker.foreign
+        if foreign is None or foreign.any_link or self.expanding or declared.name not in foreign.inputs:
+            return True
+        received: object = giver.outputs[output].type.name
+        if giver.foreign is not None:
+            received = giver.foreign.outputs[output]
+        return fits(received, foreign.inputs[declared.name])
 
     @staticmethod
     def _fits(declared: InputSpec, wanted: SocketType, kind: SocketType) -> bool:

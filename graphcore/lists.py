@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -85,13 +85,16 @@ class Blocked:
 class Expand:
     """A sub-graph to run in a node's place.
 
-    `outputs` names, for each output of the node, a link into `workflow`, or gives the value itself. Links in
-    `workflow` may point at its own nodes or, by the id given in a `RawLink`, at nodes outside it. An input
-    may hold any value wrapped in `Constant`.
+    `outputs` names, for each output of the node, a link into `workflow`, or gives the value itself; an `Each` of links
+    and values becomes one list. Links in `workflow` may point at its own nodes or, by the id given in a `RawLink`, at
+    nodes outside it. An input may hold any value wrapped in `Constant`. With `own_ids`, its nodes keep their ids, which
+    must be new to the run, instead of being named below the node. `stands_for` names nodes that are shown as another.
     """
 
     workflow: Workflow
     outputs: Mapping[str, object]
+    own_ids: bool = False
+    stands_for: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from graphcore.files import PICKLE_SUFFIXES, Files, split_annotation
 from graphcore.jsontext import shown
@@ -14,6 +15,7 @@ from graphcore.spec import InputSpec
 from graphcore.workflow import Dialect
 
 Rule = Callable[[InputSpec, object], object]
+_CONSTRUCTORS: Final[Mapping[str, type]] = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,8 @@ class LiteralRules:
         return self._list if spec.gather else self._single_rule(spec)
 
     def _single_rule(self, spec: InputSpec) -> Rule:
+        if spec.info is not None:
+            return self._foreign
         if spec.choices is not None:
             return self._one_of
         if spec.file is not None:
@@ -144,6 +148,27 @@ class LiteralRules:
                 got=shown(value),
             )
         return number if spec.range is None else self._ranged(spec, number)
+
+    def _foreign(self, spec: InputSpec, value: object) -> object | Fault:
+        """An input of a ComfyUI pack: converted as Python's own types do, and checked if its node does not."""
+        convert = _CONSTRUCTORS.get(spec.type.name) if spec.choices is None else None
+        if convert is not None:
+            try:
+                value = convert(value)  # type: ignore[call-arg]
+            except (TypeError, ValueError, OverflowError) as error:
+                return _unconvertible(spec, value, error)
+        if spec.unchecked:
+            return value
+        if spec.choices is not None:
+            several = isinstance(value, list) and bool(
+                spec.options.get("multiselect") or spec.options.get("multi_select")
+            )
+            for item in value if several else (value,):  # type: ignore[attr-defined]
+                if item not in spec.choices:
+                    return _no_choice(spec, item, spec.choices, self.hints)
+        if spec.range is not None and isinstance(value, (int, float)):
+            return self._ranged(spec, value)
+        return value
 
     def _ranged(self, spec: InputSpec, number: float) -> object | Fault:
         bounds = spec.range

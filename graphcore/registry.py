@@ -5,17 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Final, Protocol
 
 from graphcore.cache.codec import CodecSource
-from graphcore.errors import DeclarationError
+from graphcore.errors import DeclarationError, InputError
 from graphcore.nearest import nearest_name
 from graphcore.node import spec_of
+from graphcore.pack_reports import PackReport
 from graphcore.settings import Settings
 from graphcore.spec import NodeSpec
 
 Inspector = Callable[[str, Path], Mapping[str, str]]
+Send = Callable[[str, object, str | None], None]
 ENTRY_POINT_GROUP: Final = "graphcore.nodes"
+
+
+class PackLoader(Protocol):
+    """Loads the ComfyUI packs in some folders into a registry; see `nodes.packs.loading`."""
+
+    def __call__(
+        self, registry: Registry, folders: Iterable[Path], settings: Settings, send: Send | None
+    ) -> None: ...
 
 
 class Registry:
@@ -27,6 +37,8 @@ class Registry:
         self.folders: dict[str, tuple[Path, ...]] = {}
         self.examples: tuple[Path, ...] = ()
         self.codec_sources: list[CodecSource] = []
+        self.pack_reports: list[PackReport] = []
+        self._pack_loader: PackLoader | None = None
         self._inspectors: list[Inspector] = []
         self._environments: list[Callable[[Settings], Mapping[str, str]]] = []
         for function in nodes:
@@ -87,6 +99,30 @@ class Registry:
         self._specs[spec.name] = spec
         for alias in spec.aliases:
             self._aliases[alias] = spec.name
+
+    def replace_spec(self, spec: NodeSpec) -> None:
+        """Add a node type in the place of what had its name: of two packs, the later one's class is used."""
+        self._specs[spec.name] = spec
+
+    def use_pack_loader(self, load: PackLoader) -> None:
+        """Say how ComfyUI packs are loaded."""
+        self._pack_loader = load
+
+    def load_packs(self, folders: Iterable[Path], settings: Settings, send: Send | None = None) -> None:
+        """Load the ComfyUI packs in these folders; `pack_reports` then says what became of each.
+
+        `send` takes messages of packs for clients. Raises InputError if a folder does not exist, or nothing is installed
+        that can load packs.
+        """
+        wanted = tuple(folders)
+        if not wanted:
+            return
+        if self._pack_loader is None:
+            raise InputError(
+                "Nothing is installed that loads ComfyUI node packs; leave graphcore's own nodes in.",
+                code="node-pack",
+            )
+        self._pack_loader(self, wanted, settings, send)
 
     def add_module(self, module: ModuleType) -> None:
         """Add every node that a module defines."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import Parameter, signature
 from typing import Any, Final
 
+from graphcore.foreign import Foreign
 from graphcore.sockets import SocketType
 from graphcore.widgets import FileChoice, Range, Seed, Shown, Text, Toggle
 
@@ -19,7 +20,8 @@ class InputSpec:
 
     `default` is MISSING for a required input. `choices` lists the values of a combo; `file` names the folder
     that the choices come from instead. `gather` inputs take a list; `lazy` ones are computed on demand;
-    `raw_link` ones are handed over as links.
+    `raw_link` ones are handed over as links. `unchecked` ones take any plain value. `info` describes the input to
+    ComfyUI's clients where its node has done so itself.
     """
 
     name: str
@@ -37,6 +39,8 @@ class InputSpec:
     lazy: bool = False
     raw_link: bool = False
     optional: bool = False
+    unchecked: bool = False
+    info: Sequence[object] | None = None
     options: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -49,6 +53,11 @@ class InputSpec:
         if self.shown.force_input:
             return False
         return self.type.name in ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO") or self.choices is not None
+
+    @property
+    def is_open(self) -> bool:
+        """True if an open-ended input takes plain values too, not links alone."""
+        return not self.shown.force_input
 
     @property
     def comfy_type(self) -> str:
@@ -73,7 +82,7 @@ class NodeSpec:
     `function` takes the inputs by name. `fingerprint`, called with the inputs that it names (and `files`), returns
     text that enters the key. `uncacheable` is the reason why results may not be reused, or None.
     `keyed_by_id` puts the node's id into its key. `check`, called with the plain values that it names, returns
-    a sentence about what is wrong with them, or None. `comfy_options` is extra data for ComfyUI clients.
+    a sentence about what is wrong with them, or None. `foreign` sets the nodes of ComfyUI packs apart.
     """
 
     name: str
@@ -98,6 +107,7 @@ class NodeSpec:
     deprecated: bool = False
     experimental: bool = False
     single_output: bool = True
+    foreign: Foreign | None = None
     module: str = ""
     source: str = ""
     by_name: Mapping[str, InputSpec] = field(default_factory=dict, repr=False, compare=False)
@@ -123,7 +133,10 @@ class NodeSpec:
 
     def input(self, name: str) -> InputSpec | None:
         """The input called `name`, or the open-ended one that takes any name, or None."""
-        return self.by_name.get(name) or self.open_inputs
+        declared = self.by_name.get(name)
+        if declared is None and self.foreign is not None and self.foreign.declare is not None:
+            declared = self.foreign.declare(name)
+        return declared or self.open_inputs
 
     def named_by(self, function: Callable[..., object]) -> tuple[str, ...]:
         """The inputs that a fingerprint or a check asks for by its parameters' names."""

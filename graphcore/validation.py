@@ -9,6 +9,7 @@ from graphcore.checked import CheckedGraph, CheckedNode, OutputPlace
 from graphcore.collection import collection_paused
 from graphcore.errors import Problem, ProblemList, ValidationError
 from graphcore.files import Files
+from graphcore.foreign import Examined
 from graphcore.limits import Limits
 from graphcore.links import LinkChecker, OuterNode
 from graphcore.lists import Constant
@@ -115,6 +116,8 @@ class _Checker:
         name = entry.type
         spec = self.registry.get(name)
         if spec is not None:
+            if spec.foreign is not None and spec.foreign.fresh is not None:
+                spec = spec.foreign.fresh()
             view = self._views[name] = view_of(spec, len(self._views), self.rules)
             return view
         near = self.hints.nearest(name, self.registry.names())
@@ -137,12 +140,12 @@ class _Checker:
         given = entry.inputs
         by_name, checks = view.by_name, view.checks
         for name, value in given.items():
-            declared = by_name.get(name) or view.open_inputs
-            if declared is None:
+            declared = by_name.get(name) or (view.open_inputs if spec.foreign is None else spec.input(name))
+            kind = value.__class__
+            if declared is None or (kind is not Link and name not in by_name and not declared.is_open):
                 if self.native:
                     self._unknown_input(node_id, spec, name)
                 continue
-            kind = value.__class__
             if kind is Link:
                 arguments.pop(name, None)
                 self.links.connect(node, view, declared, name, value, -1)  # type: ignore[arg-type]
@@ -162,7 +165,7 @@ class _Checker:
                 else:
                     arguments[name] = checked
         for name in view.required:
-            if name not in given:
+            if name not in given and (self.outer is None or spec.foreign is None):
                 self._missing(node_id, by_name[name])
         if spec.check is not None:
             self._custom_check(node)
@@ -262,6 +265,34 @@ class _Checker:
                 "bad-combination", sentence, node=node.id, pointer=pointer(*self.prefix, node.id)
             )
 
+    def _examine(self, nodes: list[CheckedNode]) -> None:
+        """Ask the nodes of packs what they have against their inputs; in expansions, nobody does."""
+        faulty = {problem.node for problem in self.problems.items}
+        for node in nodes:
+            foreign = node.spec.foreign
+            if self.outer is not None or foreign is None or foreign.examine is None or node.id in faulty:
+                continue
+            received = {
+                link.input: (nodes[link.source].spec.name, link.output)
+                for link in node.links
+                if link.source >= 0
+            }
+            for objection in foreign.examine(
+                Examined(node=node.id, values=dict(node.arguments), received=received)
+            ):
+                where = f"'{objection.input}'" if objection.input else "its inputs"
+                reason = f": {objection.text}" if objection.text is not None else "; change it"
+                self.problems.add(
+                    "refused-by-node" if objection.input else "node-check-failed",
+                    f"{node.spec.name} does not accept {where}{reason}.",
+                    node=node.id,
+                    input=objection.input or None,
+                    pointer=self._at(node.id, objection.input)
+                    if objection.input
+                    else pointer(*self.prefix, node.id),
+                    got=objection.text,
+                )
+
     def _check_budgets(self, node: CheckedNode) -> None:
         for excess in excesses(node.spec, node.arguments, self.limits):
             self.problems.add(
@@ -345,6 +376,7 @@ class _Checker:
         for rank, index in enumerate(walk.order):
             place[index] = rank
         ordered = [nodes[index] for index in walk.order]
+        self._examine(nodes)
         for node in ordered:
             for link in node.links:
                 if link.source >= 0:

@@ -49,7 +49,9 @@ def view_of(spec: NodeSpec, number: int, rules: LiteralRules) -> SpecView:
         by_name=spec.by_name,
         open_inputs=spec.open_inputs,
         checks={declared.name: rules.rule(declared) for declared in spec.inputs},
-        defaults={declared.name: _settled(declared) for declared in spec.inputs if not declared.required},
+        defaults={}
+        if spec.foreign is not None
+        else {declared.name: _settled(declared) for declared in spec.inputs if not declared.required},
         required=tuple(declared.name for declared in spec.inputs if declared.required),
         late=frozenset(late),
     )

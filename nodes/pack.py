@@ -15,13 +15,18 @@ from nodes import block_merging, environment
 
 MODULES: Final = (
     "arithmetic",
+    "batches",
+    "compositing",
     "conditioning",
     "control",
     "datasets",
     "flow",
+    "image_effects",
     "image_export",
     "image_files",
+    "image_layout",
     "images",
+    "latent_cuts",
     "latent_files",
     "latents",
     "loaders",
@@ -33,11 +38,14 @@ MODULES: Final = (
     "preprocessors",
     "primitives",
     "safety",
+    "samplers",
     "sampling",
     "schedules",
     "show",
     "strings",
     "text",
+    "text_editing",
+    "text_patterns",
     "training",
     "vae",
     "watermark",
@@ -62,9 +70,7 @@ def register(registry: Registry) -> None:
                 registry.add_folder(folder.name, folder)
 
 
-def _load_packs(
-    registry: Registry, folders: Iterable[Path], settings: Settings, send: Send | None
-) -> None:
+def _load_packs(registry: Registry, folders: Iterable[Path], settings: Settings, send: Send | None) -> None:
     from nodes.packs.loading import load_packs
 
     load_packs(registry, folders, settings, send)

@@ -13,13 +13,17 @@ from graphcore.spec import NodeSpec
 
 @dataclass(slots=True, eq=False)
 class CacheEntry:
-    """A node's outputs, what it showed, the facts it noted, and what it cost."""
+    """A node's outputs, what it showed, the facts it noted, and what it cost.
+
+    One that is not `lasting` may be reused by this process alone.
+    """
 
     outputs: tuple[object, ...]
     shown: tuple[Mapping[str, object], ...]
     facts: Mapping[str, object]
     seconds: float
     size: int
+    lasting: bool = True
 
 
 class Cache(Protocol):

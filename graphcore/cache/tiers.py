@@ -42,7 +42,8 @@ class TieredCache:
 
     def put(self, key: Key, spec: NodeSpec, entry: CacheEntry) -> None:
         self.memory.put(key, spec, entry)
-        self.store.put(key, spec, entry)
+        if entry.lasting:
+            self.store.put(key, spec, entry)
 
     def known(self, keys: Collection[Key]) -> set[Key]:
         found = self.memory.known(keys)

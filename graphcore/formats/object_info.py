@@ -19,6 +19,10 @@ def object_info(registry: Registry, files: Files | None = None) -> dict[str, JSO
 
 def node_info(spec: NodeSpec, name: str | None = None, files: Files | None = None) -> JSON:
     """Describe one node type, under one of its names."""
+    if spec.foreign is not None:
+        current = spec.foreign.fresh() if spec.foreign.fresh is not None else spec
+        assert current.foreign is not None
+        return dict(current.foreign.info)
     required: dict[str, JSON] = {}
     optional: dict[str, JSON] = {}
     for declared in spec.inputs:
@@ -63,6 +67,8 @@ def _output_name(output: OutputSpec) -> str:
 
 def input_info(declared: InputSpec, files: Files | None = None) -> JSON:
     """Describe one input: its type, or its list of choices, and its options."""
+    if declared.info is not None:
+        return list(declared.info)  # type: ignore[arg-type]
     options: dict[str, JSON] = {}
     if declared.default is not MISSING and declared.default is not None:
         options["default"] = declared.default  # type: ignore[assignment]
