@@ -137,6 +137,7 @@ class JobService:
                 keep_going=submission.keep_going,
                 metadata=submission.metadata,
                 extra=submission.extra,
+                secrets=submission.secrets,
             )
             self._queue.add(OpenRun(record=record, request=request, next_event=1))
             self.hub.publish(StoredEvent(record.id, 0, event), record)

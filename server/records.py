@@ -40,8 +40,9 @@ class Submission:
     `document` is the workflow's JSON as it came. `inputs` are values for its declared inputs, `targets` what to run
     for; `keep_going` lets other branches finish after a failure. Among equal priorities runs go by `number` (None: in
     the order of submission; `front`: before all others). `metadata` goes to the nodes (what a picture's text chunks
-    take from the client); `extra` is the submitting protocol's own and is only kept. `alias` is a name that the client
-    chose for the run, which need not be unique; `client` names who is to be told, where a protocol has such names.
+    take from the client); `extra` is the submitting protocol's own and is only kept. `secrets` are texts by the marks
+    that stand for them (see `server.sealing`). `alias` is a name that the client chose for the run, which need not be
+    unique; `client` names who is to be told, where a protocol has such names.
     """
 
     document: bytes
@@ -54,6 +55,7 @@ class Submission:
     keep_going: bool = True
     metadata: Mapping[str, object] = field(default_factory=dict)
     extra: Mapping[str, object] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
     principal: str = LOCAL
     source: str = "api"
     alias: str | None = None
@@ -88,7 +90,7 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """What a run was asked with."""
+    """What a run was asked with; `secrets` only while it is open."""
 
     document: bytes
     inputs: Mapping[str, Any]
@@ -97,6 +99,7 @@ class RunRequest:
     keep_going: bool
     metadata: Mapping[str, Any]
     extra: Mapping[str, Any]
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

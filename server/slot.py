@@ -18,6 +18,7 @@ from server.endings import cancelled, ending_of
 from server.ledger import RETRY_S, Ledger
 from server.queue import OpenRun, RunQueue
 from server.records import Progress, RunRequest
+from server.sealing import unseal
 from server.workers.interface import (
     Advanced,
     Begun,
@@ -140,6 +141,7 @@ class Slot:
     def _hand_over(self, run: OpenRun, request: RunRequest) -> None:
         if run.record.id not in self.held:
             return
+        request = unseal(request)
         self.worker.submit(
             Task(
                 run=run.record.id,

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from server.errors import RequestError
 from server.records import Idempotency, Submission
+from server.sealing import seal, secrets_of
 from server.security.tokens import Principal
 from server.services import Services
 
@@ -39,8 +40,8 @@ async def submission_of(
     services: Services,
 ) -> Submission:
     """A submission that has been checked; raises DocumentError or ValidationError with every problem."""
-    await services.checker.check(document, inputs=inputs, targets=targets)
-    return Submission(
+    graph = await services.checker.check(document, inputs=inputs, targets=targets)
+    submission = Submission(
         document=document,
         inputs=dict(inputs),
         targets=None if targets is None else tuple(targets),
@@ -51,6 +52,7 @@ async def submission_of(
         idempotency=idempotency,
         webhook=None if webhook is None else services.webhooks.check(webhook),
     )
+    return seal(submission, secrets_of(graph))
 
 
 def idempotency_of(keys: list[str], path: str, body: bytes) -> Idempotency | None:

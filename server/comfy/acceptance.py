@@ -13,6 +13,7 @@ from graphcore.registry import Registry
 from server.checking import Rules
 from server.comfy import wire_errors as wire
 from server.comfy.wire_errors import WireError
+from server.sealing import secrets_of
 
 _VISITS: Final = 2_000_000
 Prompt = Mapping[str, Mapping[str, Any]]
@@ -22,12 +23,14 @@ Prompt = Mapping[str, Mapping[str, Any]]
 class Accepted:
     """A prompt that may run for `outputs`.
 
-    `document` is what runs: the whole prompt, or what its good outputs need of it.
+    `document` is what runs: the whole prompt, or what its good outputs need of it. `secrets` are what its secret inputs
+    hold.
     """
 
     document: bytes
     outputs: tuple[str, ...]
     whole: bool
+    secrets: frozenset[str]
     node_errors: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -63,10 +66,10 @@ def assess(prompt: object, targets: Collection[str] | None, rules: Rules) -> Acc
     if not outputs:
         return Refused(error=wire.no_outputs())
     try:
-        rules.check(read_prompt(prompt), targets=outputs)
+        graph = rules.check(read_prompt(prompt), targets=outputs)
     except (ValidationError, DocumentError):
         return _Sieve(nodes, rules).pass_through(outputs)
-    return Accepted(document=_document(nodes), outputs=tuple(outputs), whole=True)
+    return Accepted(document=_document(nodes), outputs=tuple(outputs), whole=True, secrets=secrets_of(graph))
 
 
 def _is_output(entry: Mapping[str, Any], registry: Registry) -> bool:
@@ -101,7 +104,7 @@ class _Sieve:
             needed = _reached(good, self._sources)
             part = {node_id: entry for node_id, entry in self._nodes.items() if node_id in needed}
             try:
-                self._rules.check(read_prompt(part), targets=good)  # type: ignore[arg-type]
+                graph = self._rules.check(read_prompt(part), targets=good)  # type: ignore[arg-type]
             except ValidationError as error:
                 self._problems.extend(error.problems)
                 spoilt = _reached(
@@ -114,6 +117,7 @@ class _Sieve:
                     document=_document(part),
                     outputs=tuple(good),
                     whole=part == self._sent,
+                    secrets=secrets_of(graph),
                     node_errors=self._node_errors(outputs),
                 )
         return self._refused(outputs)

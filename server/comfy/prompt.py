@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
 import uuid
 from collections.abc import Mapping
@@ -21,12 +22,16 @@ from server.comfy.twofold import SOURCE, answer, asker, lax_object, twofold
 from server.errors import RequestError
 from server.records import Submission
 from server.routing import Route
+from server.sealing import seal
 from server.security.tokens import Principal
 from server.services import Services
 
 _LONGEST_ID: Final = 256
-_SECRETS: Final = frozenset({"auth_token_comfy_org", "api_key_comfy_org"})
+_SECRET: Final = re.compile(
+    r"(?:^|[_-])(?:auth|auth_?token|token|api_?key|key|secret|password|credentials?)(?:[_-]|$)", re.IGNORECASE
+)
 _PICTURES: Final = "extra_pnginfo"
+_GRAPHS: Final = frozenset({"workflow", "prompt"})
 _PREVIEW_METHODS: Final = frozenset({"auto", "latent2rgb", "taesd"})
 
 
@@ -53,11 +58,7 @@ class _Asked:
     def read(cls, body: Mapping[str, Any]) -> _Asked:
         """Read a request's body; raises RequestError."""
         given = body.get("extra_data")
-        extra = (
-            {name: value for name, value in given.items() if name not in _SECRETS}
-            if isinstance(given, dict)
-            else {}
-        )
+        extra = _without_secrets(given) if isinstance(given, dict) else {}
         client_id = body.get("client_id", extra.get("client_id"))
         if client_id is not None:
             extra["client_id"] = client_id = _checked_id("client_id", str(client_id))
@@ -104,22 +105,21 @@ class _Prompts:
         kept: dict[str, Any] = {"extra_data": asked.extra}
         if not found.whole:
             kept["prompt"] = asked.prompt
-        accepted = await services.jobs.submit(
-            Submission(
-                document=found.document,
-                targets=found.outputs,
-                number=asked.number,
-                front=asked.front,
-                previews=self._wants_previews(asked, principal),
-                keep_going=False,
-                metadata=asked.pictures,
-                extra=kept,
-                principal=principal.name,
-                source=SOURCE,
-                alias=asked.prompt_id,
-                client=asked.client_id,
-            )
+        submission = Submission(
+            document=found.document,
+            targets=found.outputs,
+            number=asked.number,
+            front=asked.front,
+            previews=self._wants_previews(asked, principal),
+            keep_going=False,
+            metadata=asked.pictures,
+            extra=kept,
+            principal=principal.name,
+            source=SOURCE,
+            alias=asked.prompt_id,
+            client=asked.client_id,
         )
+        accepted = await services.jobs.submit(seal(submission, found.secrets))
         return answer(
             {
                 "prompt_id": asked.prompt_id,
@@ -140,6 +140,19 @@ class _Prompts:
 def plain_number(number: float) -> int | float:
     """A number without a fraction that says nothing."""
     return int(number) if number.is_integer() else number
+
+
+def _without_secrets(value: Any) -> Any:
+    """What a client sent along, without what its name calls a secret (`api_key_comfy_org`, say); not in graphs."""
+    if isinstance(value, list):
+        return [_without_secrets(held) for held in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: held if name in _GRAPHS else _without_secrets(held)
+        for name, held in value.items()
+        if not _SECRET.search(name)
+    }
 
 
 def _checked_id(name: str, text: str) -> str:

@@ -79,7 +79,9 @@ def last_run(connection: sqlite3.Connection) -> tuple[int, str | None]:
 def get_request(connection: sqlite3.Connection, seq: int) -> RunRequest | None:
     """What a run was asked with."""
     row = connection.execute(
-        "SELECT document, request, extra FROM run_requests WHERE run = ?", (seq,)
+        "SELECT q.document, q.request, q.extra, s.body FROM run_requests q LEFT JOIN run_secrets s ON s.run = q.run"
+        " WHERE q.run = ?",
+        (seq,),
     ).fetchone()
     if row is None:
         return None
@@ -93,6 +95,7 @@ def get_request(connection: sqlite3.Connection, seq: int) -> RunRequest | None:
         keep_going=request["keep_going"],
         metadata=request["metadata"],
         extra=json.loads(row[2]),
+        secrets={} if row[3] is None else json.loads(row[3]),
     )
 
 

@@ -79,6 +79,10 @@ def insert_run(
         "INSERT INTO run_requests (run, document, request, extra) VALUES (?, ?, ?, ?)",
         (placed.seq, submission.document, dumps(request), dumps(submission.extra)),
     )
+    if submission.secrets:
+        connection.execute(
+            "INSERT INTO run_secrets (run, body) VALUES (?, ?)", (placed.seq, dumps(submission.secrets))
+        )
     append_events(connection, placed.seq, 0, events)
     if key is not None:
         connection.execute(
@@ -162,6 +166,7 @@ def _close_run(connection: sqlite3.Connection, seq: int, ending: Ending) -> None
     if ending.result:
         connection.execute("INSERT INTO run_results (run, result) VALUES (?, ?)", (seq, dumps(ending.result)))
     insert_outputs(connection, seq, ending.outputs)
+    connection.execute("DELETE FROM run_secrets WHERE run = ?", (seq,))
     connection.execute("UPDATE webhooks SET state = 'due' WHERE run = ?", (seq,))
 
 

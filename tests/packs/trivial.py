@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from graphcore import Context, Preview, Range, Text, node, socket
+from graphcore import Context, Preview, Range, Secret, Text, node, socket
 from graphcore.widgets import FileChoice
 
 
@@ -38,6 +38,15 @@ def report(value: int, ctx: Context) -> int:
     """Show a number to whoever watches."""
     ctx.show("text", {"text": str(value)})
     return value
+
+
+@node("Unlock", category="test", output=True)
+def unlock(password: Annotated[str, Secret()], ctx: Context, text: str = "") -> int:
+    """Show how long a password is; fails for one that ends with a question mark."""
+    ctx.show("text", {"text": f"{len(password)} letters"})
+    if password.endswith("?"):
+        raise ValueError("the password is wrong")
+    return len(password)
 
 
 @node("Prompted", category="test", output=True)
