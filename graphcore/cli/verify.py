@@ -1,4 +1,4 @@
-"""`graphcore verify`: makes a picture again and compares it with what it claims to be."""
+"""`graphcore verify`: makes a picture again and compares it with what it claims to be; reads its credentials."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from graphcore.cli.failures import telling_errors
 from graphcore.cli.options import folder_options, folder_settings, installed_nodes, json_option
 from graphcore.cli.terminal import visible
 from graphcore.engine import Engine
+from graphcore.formats.pictures import read_metadata
+from graphcore.provenance.credentials import CREATED, Credentials, read_credentials
 from graphcore.provenance.verify import Verdict, read_record, verify_picture
 
 
@@ -37,10 +39,16 @@ def verify(
 ) -> int:
     """Run the workflow in PICTURE again and say whether the pixels are the same.
 
-    If they are not, or a file, a version or the device is not the one of the record, says which and by how much.
-    Exit code 0 for the same pixels, 1 for others.
+    If they are not, or a file, a version or the device is not the one of the record, says which and by how much. Where
+    the picture carries content credentials (C2PA), says who signed it and whether it was changed since; of a picture
+    without a run record, that is all that is looked at. Exit code 0 for the same pixels and unbroken credentials,
+    1 otherwise.
     """
-    past = read_record(picture.read_bytes()).get("environment", {})
+    data = picture.read_bytes()
+    credentials = read_credentials(data)
+    if credentials is not None and read_metadata(data).graphcore_record is None:
+        return _tell(None, credentials, as_json=as_json)
+    past = read_record(data).get("environment", {})
     settings = replace(
         folder_settings(models_dirs, extra_model_paths, input_dir),
         data_dir=data_folder(data_dir),
@@ -50,8 +58,37 @@ def verify(
     )
     with Engine(installed_nodes(), settings=settings) as engine:
         verdict = verify_picture(picture, engine)
-    click.echo(json.dumps(verdict.as_json(), indent=2) if as_json else "\n".join(_lines(verdict)))
-    return 0 if verdict.same else 1
+    return _tell(verdict, credentials, as_json=as_json)
+
+
+def _tell(verdict: Verdict | None, credentials: Credentials | None, *, as_json: bool) -> int:
+    if as_json:
+        said = {} if verdict is None else verdict.as_json()
+        if credentials is not None:
+            said["credentials"] = credentials.as_json()
+        click.echo(json.dumps(said, indent=2))
+    else:
+        lines = [] if verdict is None else _lines(verdict)
+        lines += [] if credentials is None else _credential_lines(credentials)
+        click.echo("\n".join(lines))
+    whole = credentials is None or credentials.state == "valid"
+    return 0 if whole and (verdict is None or verdict.same) else 1
+
+
+def _credential_lines(credentials: Credentials) -> list[str]:
+    who = (
+        credentials.signer
+        if credentials.trusted
+        else f"{credentials.signer} (no known authority vouches for it)"
+    )
+    if credentials.state == "changed":
+        head = click.style("credentials: changed since it was signed", fg="red", bold=True)
+        return [head + visible(f" by {who}"), *(visible(f"  {problem}") for problem in credentials.problems)]
+    head = click.style("credentials: unchanged since it was signed", fg="green", bold=True)
+    made = (
+        "a trained algorithm" if credentials.source_type == CREATED else credentials.source_type or "unsaid"
+    )
+    return [head + visible(f" by {who}"), visible(f"  made by {made}, with {credentials.generator}")]
 
 
 def _lines(verdict: Verdict) -> list[str]:

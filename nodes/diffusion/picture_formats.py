@@ -10,13 +10,12 @@ from typing import Final, Literal
 from PIL import Image as Picture
 from torch import Tensor
 
-from nodes.diffusion.pictures import png_bytes, to_pillow
+from nodes.diffusion.pictures import MADE_BY_ALGORITHM, png_bytes, to_pillow
 
 _FIRST_TAG: Final = 0x0110
 _EXIF_POINTER: Final = 0x8769
 _USER_COMMENT: Final = 0x9286
 _EXIF_LIMIT: Final = 65_000
-_SOURCE_TYPE: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +42,7 @@ def encode_picture(pixels: Tensor, texts: Mapping[str, str], options: EncodingOp
     while options.format == "jpeg" and len(exif) > _EXIF_LIMIT and kept:
         del kept[max(kept, key=lambda name: len(kept[name]))]
         exif = _exif(kept)
-    xmp = _xmp() if texts else b""
+    xmp = MADE_BY_ALGORITHM.encode() if texts else b""
     if options.format == "webp":
         picture.save(
             stream, "WEBP", quality=options.quality, lossless=options.lossless, method=4, exif=exif, xmp=xmp
@@ -65,13 +64,3 @@ def _exif(texts: Mapping[str, str]) -> bytes:
             exif[tag] = f"{name}:{text}"
             tag -= 1
     return exif.tobytes() if texts else b""
-
-
-def _xmp() -> bytes:
-    """The IPTC statement that a trained algorithm made the picture."""
-    return (
-        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
-        'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
-        'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
-        f'Iptc4xmpExt:DigitalSourceType="{_SOURCE_TYPE}"/></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
-    ).encode()

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -16,8 +17,16 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from graphcore.errors import InputError
+from graphcore.provenance.credentials import CREATED
 from nodes.values import Image, Mask
 
+MADE_BY_ALGORITHM: Final = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+    'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+    'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+    f'Iptc4xmpExt:DigitalSourceType="{CREATED}"/></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+)
+"""XMP with IPTC's statement that a trained algorithm made the picture."""
 MAX_PIXELS = 2**28
 MAX_FRAMES = 4096
 
@@ -99,14 +108,19 @@ def _white(mode: str, highest: float) -> float:
 
 
 def to_pillow(pixels: Tensor) -> Pillow.Image:
-    """A picture (height, width, 3) in [0, 1] as 8-bit RGB, as ComfyUI rounds: down."""
+    """A picture (height, width, 3 or 4) in [0, 1] as 8-bit RGB or RGBA, as ComfyUI rounds: down."""
     array = (pixels.detach().cpu().float().numpy() * 255.0).clip(0, 255).astype(np.uint8)
     return Pillow.fromarray(array)
 
 
 def png_bytes(pixels: Tensor, texts: Mapping[str, str], *, compress_level: int = 4) -> bytes:
-    """A picture (height, width, 3) as a PNG file with these text chunks."""
+    """A picture (height, width, 3 or 4) as a PNG file with these text chunks.
+
+    Where there are any, XMP says too that a trained algorithm made the picture.
+    """
     info = PngInfo()
+    if texts:
+        info.add_itxt("XML:com.adobe.xmp", MADE_BY_ALGORITHM)
     for name, text in texts.items():
         info.add_text(name, text)
     stream = io.BytesIO()
@@ -114,10 +128,11 @@ def png_bytes(pixels: Tensor, texts: Mapping[str, str], *, compress_level: int =
     return stream.getvalue()
 
 
-def require_picture(image: Image) -> None:
-    """Raise InputError unless this is a batch of RGB pictures with finite values."""
+def require_picture(image: Image, *, alpha: bool = False) -> None:
+    """Raise InputError unless this is a batch of RGB pictures (or RGBA, with `alpha`) with finite values."""
     pixels = image.pixels
-    if pixels.ndim != 4 or pixels.shape[-1] != 3 or not pixels.numel():
+    known = (3, 4) if alpha else (3,)
+    if pixels.ndim != 4 or pixels.shape[-1] not in known or not pixels.numel():
         raise InputError(
             f"A picture has the shape (batch, height, width, 3), and this one {tuple(pixels.shape)}.",
             code="picture-shape",
