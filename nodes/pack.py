@@ -17,6 +17,7 @@ MODULES: Final = (
     "arithmetic",
     "batches",
     "compositing",
+    "clip_vision",
     "conditioning",
     "control",
     "datasets",

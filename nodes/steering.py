@@ -15,6 +15,29 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+@socket("CLIP_VISION")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipVision:
+    """A CLIP image encoder, by reference: a file of its own, or a checkpoint that brings one along."""
+
+    file: FileRef
+
+
+@socket("CLIP_VISION_OUTPUT")
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ClipVisionOutput:
+    """What CLIP sees in pictures.
+
+    `embeds` (batch, width) are comparable with those of texts; `last_hidden` and `penultimate_hidden` (batch, tokens,
+    width) are the tokens after the last layer and the one before it, without a norm. `vision` is the encoder.
+    """
+
+    embeds: Tensor
+    last_hidden: Tensor
+    penultimate_hidden: Tensor
+    vision: ClipVision
+
+
 @socket("CONTROL_NET")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlNet:

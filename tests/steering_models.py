@@ -9,7 +9,7 @@ from typing import Any
 import diffusers
 import torch
 
-from nodes.diffusion.layouts import controlnet, t2i_adapter
+from nodes.diffusion.layouts import clip_vision, controlnet, t2i_adapter
 from nodes.diffusion.layouts.rules import to_original
 from tests.models import (
     State,
@@ -135,3 +135,27 @@ def put(models: Path, name: str, state: State, *, kind: str = "controlnet", meta
 def parts_of(family: str) -> TinyParts:
     """The tiny model of a family."""
     return PARTS[family]()
+
+
+@cache
+def vision_tower(width: int = 64, *, projection: int = 64, activation: str = "quick_gelu") -> Any:
+    """A CLIP image encoder of three layers that sees 28 pixels a side."""
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    config = CLIPVisionConfig(
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=3,
+        num_attention_heads=max(width // 64, 1),
+        image_size=28,
+        patch_size=14,
+        projection_dim=projection,
+        hidden_act=activation,
+    )
+    return seeded(lambda: CLIPVisionModelWithProjection(config), 50)
+
+
+def openclip_vision_state(module: Any) -> State:
+    """A CLIP image encoder in OpenCLIP's layout, below `visual.`."""
+    state = module.state_dict()
+    return prefixed("visual.", to_original(state, clip_vision.rules("openclip", state)))

@@ -69,7 +69,7 @@ def open_control(path: Path) -> ControlFile:
     Raises ModelFileError for pickles, damaged files, and files that are neither.
     """
     if path.is_dir():
-        return ControlFile(part=part_folder(path, CLASSES, "a ControlNet or T2I-Adapter"))
+        return ControlFile(part=part_folder(path, CLASSES, "ControlNet or T2I-Adapter"))
     header = read_header(path)
     shapes = {name: info.shape for name, info in header.tensors.items()}
     found = _found(shapes)

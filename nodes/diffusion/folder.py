@@ -58,8 +58,7 @@ def open_folder(folder: Path, families: Families = FAMILIES) -> Checkpoint:
 
 
 def _single_part(folder: Path, config: Mapping[str, Any], families: Families) -> Checkpoint:
-    architectures = config.get("architectures") or [config.get("_class_name")]
-    made_by = str(architectures[0] if isinstance(architectures, list) and architectures else None)
+    made_by = _made_by(config)
     if made_by in SINGLE_PARTS:
         name, kind = SINGLE_PARTS[made_by]
         return Checkpoint(path=folder, parts={name: _part(name, kind, folder, config)})
@@ -68,10 +67,15 @@ def _single_part(folder: Path, config: Mapping[str, Any], families: Families) ->
     return finished(folder, family, parts, said={}, metadata={})
 
 
+def _made_by(config: Mapping[str, Any]) -> str:
+    architectures = config.get("architectures") or [config.get("_class_name")]
+    return str(architectures[0] if isinstance(architectures, list) and architectures else None)
+
+
 def part_folder(folder: Path, classes: Mapping[str, PartKind], what: str) -> Part:
     """The part in a folder of its own, whose config.json names one of `classes`; ModelFileError if it is no `what`."""
     config = _config(folder / "config.json") if (folder / "config.json").is_file() else {}
-    made_by = str(config.get("_class_name"))
+    made_by = _made_by(config)
     if made_by not in classes:
         raise ModelFileError(
             f"The folder {folder.name} holds no {what}; choose another.",

@@ -225,15 +225,21 @@ class ModelStore:
 
     @contextmanager
     def companion(
-        self, key: Hashable, make: Callable[[], nn.Module], *, expected_bytes: int = 0
+        self,
+        key: Hashable,
+        make: Callable[[], nn.Module],
+        *,
+        precision: Precision | None = None,
+        expected_bytes: int = 0,
     ) -> Iterator[nn.Module]:
         """A network that goes with diffusion networks, for the length of the block.
 
-        `make` gives it on the CPU; it is placed where those compute, in their precision, and shared by its key.
+        `make` gives it on the CPU; it is placed where those compute, in their precision (or the one given), and shared
+        by its key.
         """
 
         def place() -> Made[nn.Module]:
-            module = placed(make(), self.device, self.precision)
+            module = placed(make(), self.device, precision or self.precision)
             return Made(value=module, bytes=module_bytes(module))
 
         with self._leases.lease(key, place, expected_bytes=expected_bytes) as module:
@@ -294,9 +300,7 @@ class ModelStore:
                 yield module
 
     @contextmanager
-    def _others(
-        self, merge: MergePatch, part: Part, precision: Precision
-    ) -> Iterator[Mapping[str, Tensor]]:
+    def _others(self, merge: MergePatch, part: Part, precision: Precision) -> Iterator[Mapping[str, Tensor]]:
         """The weights that a merge mixes into a part."""
         other = merge.other
         if isinstance(other, Model):

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from graphcore.errors import ModelFileError
-from nodes.diffusion.layouts import clip, controlnet, mmdit, t2i_adapter, unet, vae
+from nodes.diffusion.layouts import clip, clip_vision, controlnet, mmdit, t2i_adapter, unet, vae
 from nodes.diffusion.layouts.rules import Rule, target_shape, to_target
 from nodes.diffusion.model_config import refuse_giant
 from nodes.diffusion.part import Part
@@ -75,6 +75,8 @@ def rules_for(part: Part, targets: Iterable[str]) -> tuple[Rule, ...]:
             return clip.openclip_rules(targets)
         names = set(part.names())
         return clip.transformers_rules(targets, clip.text_prefix(dict.fromkeys(names, ())) or "")
+    if part.kind == "clip_vision":
+        return clip_vision.rules(part.layout, targets)
     if part.kind == "vae" and part.layout == "diffusers":
         return vae.diffusers_rules(targets, set(part.names()))
     if part.layout == "diffusers":
@@ -174,6 +176,9 @@ def _construct(kind: str, config: Mapping[str, Any]) -> nn.Module:
         from nodes.diffusion.clip_text import ClipText
 
         return ClipText(config)
+    if kind == "clip_vision":
+        vision: nn.Module = clip_vision.from_config(config)
+        return vision
     if kind == "t5":
         from nodes.diffusion.t5_text import T5Text
 

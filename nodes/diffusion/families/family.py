@@ -22,7 +22,16 @@ from nodes.diffusion.parameterization import (
 )
 
 PartKind = Literal[
-    "unet", "mmdit", "vae", "clip", "t5", "controlnet", "controlnet_union", "sd3_controlnet", "t2i_adapter"
+    "unet",
+    "mmdit",
+    "vae",
+    "clip",
+    "t5",
+    "clip_vision",
+    "controlnet",
+    "controlnet_union",
+    "sd3_controlnet",
+    "t2i_adapter",
 ]
 Layout = Literal["original", "transformers", "openclip", "diffusers"]
 Joining = Literal["width", "sd3"]

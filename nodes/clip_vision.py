@@ -1,0 +1,36 @@
+"""Nodes that look at pictures with CLIP."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from graphcore import Context, FileChoice, node
+from nodes.loaders import file_ref
+from nodes.steering import ClipVision, ClipVisionOutput
+from nodes.values import Image
+
+
+@node("LoadCLIPVision", category="loaders", title="Load CLIP Vision", aliases=("CLIPVisionLoader",))
+def load_clip_vision(ctx: Context, clip_name: Annotated[str, FileChoice("clip_vision")]) -> ClipVision:
+    """Load a CLIP image encoder (L, H, bigG ...), in transformers' or OpenCLIP's layout."""
+    from nodes.diffusion.clip_vision import open_vision
+    from nodes.diffusion.store import ModelStore
+
+    file = file_ref(ctx, "clip_vision", clip_name)
+    ctx.service(ModelStore).opened(file, open_vision)
+    return ClipVision(file=file)
+
+
+@node("CLIPVisionEncode", category="conditioning", title="CLIP Vision Encode")
+def clip_vision_encode(
+    ctx: Context, *, clip_vision: ClipVision, image: Image, crop: Literal["center", "none"]
+) -> ClipVisionOutput:
+    """What CLIP sees in pictures, for style models, unCLIP, IP-Adapters and scores.
+
+    CLIP sees a square: with `center` the middle of the picture, with `none` all of it, squeezed.
+    """
+    from nodes.diffusion.clip_vision import vision_encoder
+    from nodes.diffusion.store import ModelStore
+
+    with vision_encoder(ctx.service(ModelStore), clip_vision) as encoder:
+        return encoder.encode(image.pixels, crop=crop == "center")
