@@ -112,7 +112,7 @@ def split_images(image: Image) -> Each[Image]:
     )
 
 
-@node("JoinImages", category="list", title="Join Images")
+@node("JoinImages", category="list", title="Join Images", aliases=("BatchImagesNode",))
 def join_images(images: list[Image]) -> Image:
     """A list of pictures as one batch; all are resized to the first one's size."""
     from nodes.diffusion.picture_batches import joined
@@ -128,7 +128,7 @@ def split_latents(latent: Latent) -> Each[Latent]:
     return Each(cut_out(latent, place, 1) for place in range(latent.samples.shape[0]))
 
 
-@node("JoinLatents", category="list", title="Join Latents")
+@node("JoinLatents", category="list", title="Join Latents", aliases=("BatchLatentsNode",))
 def join_latents(latents: list[Latent]) -> Latent:
     """A list of latents as one batch; all are resized to the first one's size."""
     from nodes.diffusion.latents import joined
@@ -140,6 +140,14 @@ def join_latents(latents: list[Latent]) -> Latent:
 def split_masks(mask: Mask) -> Each[Mask]:
     """The masks of a batch as a list."""
     return Each(Mask(mask.values[place : place + 1]) for place in range(mask.values.shape[0]))
+
+
+@node("JoinMasks", category="list", title="Join Masks", aliases=("BatchMasksNode",))
+def join_masks(masks: list[Mask]) -> Mask:
+    """A list of masks as one batch; all are resized to the first one's size."""
+    from nodes.diffusion.masks import joined
+
+    return Mask(joined([mask.values for mask in masks]))
 
 
 @node("Repeat", category="logic", title="Repeat")

@@ -83,12 +83,21 @@ def preview_image(ctx: Context, images: Image) -> None:
     _write_pictures(ctx, images, names, "temp", compress_level=1)
 
 
+@node("MaskPreview", category="mask", title="Preview Mask", output=True)
+def mask_preview(ctx: Context, mask: Mask) -> None:
+    """Show masks as grey pictures without keeping them."""
+    pictures = Image(mask.values[..., None].expand(-1, -1, -1, 3).contiguous())
+    prefix = f"mask_{secrets.token_hex(4)}"
+    names = OutputNames(folder=ctx.files.temp_dir, prefix=prefix, suffix=".png")
+    _write_pictures(ctx, pictures, names, "temp", compress_level=1)
+
+
 def _write_pictures(
     ctx: Context, images: Image, names: OutputNames, kind: str, *, compress_level: int
 ) -> None:
     from nodes.diffusion.pictures import png_bytes, require_picture
 
-    require_picture(images)
+    require_picture(images, alpha=True)
     count, height, width = images.pixels.shape[:3]
     for number in range(count):
         ctx.check_cancelled()

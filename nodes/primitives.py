@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from graphcore import Range, Seed, Text, node
+from graphcore.sockets import COMBO
 
 LARGEST = 2**63 - 1
 
@@ -31,6 +32,12 @@ def text_line(value: Annotated[str, Text(multiline=False)]) -> str:
 def text_value(value: Annotated[str, Text()]) -> str:
     """Text of any length."""
     return value
+
+
+@node("CustomCombo", category="primitive", title="Custom Combo")
+def custom_combo(choice: Annotated[str, COMBO]) -> str:
+    """A choice among texts that the editor holds."""
+    return choice
 
 
 @node("Boolean", category="primitive", title="Boolean", aliases=("PrimitiveBoolean",))

@@ -204,3 +204,39 @@ def feathered(height: int, width: int, feather: int, sides: Sequence[bool]) -> T
         if right and place < width:
             mask[:, :, width - 1 - place] *= share
     return mask
+
+
+def beside(first: Latent, second: Latent, dim: str, *, second_first: bool) -> Latent:
+    """Two latents side by side along "x" or "y"; the second is repeated to the first one's batch."""
+    one, other = first.samples, second.samples
+    _require_channels(one, other)
+    axis, across = _axes(dim)
+    if one.shape[across] != other.shape[across]:
+        raise InputError(
+            f"One latent has {one.shape[across]} cells along that side and the other {other.shape[across]}; "
+            "resize one of them.",
+            code="mismatched-latents",
+        )
+    other = other.repeat(-(-one.shape[0] // other.shape[0]), 1, 1, 1)[: one.shape[0]]
+    return Latent(torch.cat([other, one] if second_first else [one, other], dim=axis))
+
+
+def strip(latent: Latent, dim: str, index: int, amount: int) -> Latent:
+    """`amount` columns ("x") or rows ("y") from number `index`, held within the latent."""
+    axis, _ = _axes(dim)
+    length = latent.samples.shape[axis]
+    start = min(index, length - 1) if index >= 0 else max(length + index, 0)
+    return Latent(latent.samples.narrow(axis, start, min(amount, length - start)).contiguous())
+
+
+def sliced(latent: Latent, dim: str, size: int) -> Latent:
+    """Slices along "x" or "y" as a batch, those of the first sample first."""
+    axis, _ = _axes(dim)
+    size = min(size, latent.samples.shape[axis])
+    whole = latent.samples.shape[axis] // size * size
+    parts = latent.samples.narrow(axis, 0, whole).split(size, dim=axis)
+    return Latent(torch.stack(parts, dim=1).flatten(0, 1))
+
+
+def _axes(dim: str) -> tuple[int, int]:
+    return (-1, -2) if dim == "x" else (-2, -1)

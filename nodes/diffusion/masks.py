@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from graphcore.errors import InputError
 from nodes.diffusion.latents import in_batch
+from nodes.diffusion.resizing import resize
 
 
 def solid(value: float, width: int, height: int) -> Tensor:
@@ -73,6 +77,14 @@ def _outcome(base: Tensor, over: Tensor, operation: str) -> Tensor:
             return (first | second).float()
         case _:
             return (first ^ second).float()
+
+
+def joined(masks: Sequence[Tensor]) -> Tensor:
+    """Several batches as one, all resized to the first one's size; raises InputError for none."""
+    if not masks:
+        raise InputError("There is no mask in the list; give at least one.", code="empty-list")
+    height, width = masks[0].shape[1:]
+    return torch.cat([resize(mask[:, None], width, height, "bilinear")[:, 0] for mask in masks])
 
 
 def where_color(pixels: Tensor, color: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -36,7 +36,15 @@ def joined(images: Sequence[Image]) -> Image:
     verdicts: tuple[SafetyVerdict, ...] = ()
     if any(image.verdicts for image in images):
         verdicts = tuple(verdict for image in images for verdict in checked_verdicts(image))
-    return Image(torch.cat([image.pixels for image in fitted]), verdicts)
+    channels = min(image.pixels.shape[-1] for image in fitted)
+    return Image(torch.cat([image.pixels[..., :channels] for image in fitted]), verdicts)
+
+
+def singles(images: Iterable[Image]) -> Iterator[Image]:
+    """The pictures of several batches, one by one, each with its verdict."""
+    for image in images:
+        for number in range(image.pixels.shape[0]):
+            yield Image(image.pixels[number : number + 1], image.verdicts[number : number + 1])
 
 
 def checked_verdicts(image: Image) -> tuple[SafetyVerdict, ...]:
@@ -54,7 +62,7 @@ def in_grid(image: Image, columns: int, gap: int) -> Image:
     sheet = torch.ones(1, tall, wide, 3)
     for number, picture in enumerate(image.pixels):
         top, left = number // across * (height + gap), number % across * (width + gap)
-        sheet[0, top : top + height, left : left + width] = picture
+        sheet[0, top : top + height, left : left + width] = picture[..., :3]
     return Image(sheet, worst_verdict(image))
 
 
