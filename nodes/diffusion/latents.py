@@ -234,7 +234,7 @@ def sliced(latent: Latent, dim: str, size: int) -> Latent:
     axis, _ = _axes(dim)
     size = min(size, latent.samples.shape[axis])
     whole = latent.samples.shape[axis] // size * size
-    parts = latent.samples.narrow(axis, 0, whole).split(size, dim=axis)
+    parts = [latent.samples.narrow(axis, start, size) for start in range(0, whole, size)]
     return Latent(torch.stack(parts, dim=1).flatten(0, 1))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nodes.diffusion.picture_batches import checked_verdicts, resized
 from nodes.diffusion.resizing import require_room
-from nodes.values import Image
+from nodes.values import Image, SafetyVerdict
 
 COLORS: Final[Mapping[str, tuple[float, float, float]]] = {
     "white": (1.0, 1.0, 1.0),
@@ -59,7 +59,7 @@ def _lengthened(pixels: Tensor, count: int) -> Tensor:
     return pixels if not more else torch.cat([pixels, pixels[-1:].expand(more, -1, -1, -1)])
 
 
-def _spread(image: Image, count: int) -> tuple:
+def _spread(image: Image, count: int) -> tuple[SafetyVerdict, ...]:
     verdicts = checked_verdicts(image)
     return (*verdicts, *[verdicts[-1]] * (count - len(verdicts)))
 
