@@ -22,6 +22,21 @@ ARGUMENTS = (
     "--disable-extensions",
 )
 
+KEYS = {
+    "Tab": "\ue004",
+    "Enter": "\ue007",
+    "Escape": "\ue00c",
+    "Space": " ",
+    "Left": "\ue012",
+    "Up": "\ue013",
+    "Right": "\ue014",
+    "Down": "\ue015",
+    "Shift": "\ue008",
+    "Control": "\ue009",
+    "Home": "\ue011",
+    "End": "\ue010",
+}
+
 
 def driver_found() -> bool:
     """True if there is a browser to drive."""
@@ -112,6 +127,51 @@ class Browser:
             if message["method"] == "Network.requestWillBeSent":
                 found.append(message["params"]["request"]["url"])
         return found
+
+    def click(self, selector: str) -> None:
+        """Press the first element that a selector finds, as a mouse does."""
+        self._call("POST", f"{self._session}/element/{self._element(selector)}/click", {})
+
+    def write(self, selector: str, text: str) -> None:
+        """Put a text in the place of what a field holds, key by key."""
+        element = self._element(selector)
+        self._call("POST", f"{self._session}/element/{element}/clear", {})
+        self._call("POST", f"{self._session}/element/{element}/value", {"text": text})
+
+    def choose_file(self, selector: str, path: Path) -> None:
+        """Give a file to a file input."""
+        self._call("POST", f"{self._session}/element/{self._element(selector)}/value", {"text": str(path)})
+
+    def press(self, *keys: str) -> None:
+        """Press keys one after the other, wherever the focus is; `Control+Enter` holds the first."""
+        steps: list[dict[str, str]] = []
+        for key in keys:
+            held = [KEYS.get(part, part) for part in (key.split("+") if len(key) > 1 else [key])]
+            steps += [{"type": "keyDown", "value": value} for value in held]
+            steps += [{"type": "keyUp", "value": value} for value in reversed(held)]
+        keyboard = {"type": "key", "id": "keyboard", "actions": steps}
+        self._call("POST", f"{self._session}/actions", {"actions": [keyboard]})
+
+    def look(self, width: int, height: int, **features: str) -> None:
+        """See the page in a window of this size, with CSS media features: `prefers_color_scheme="dark"`."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.devtools("Emulation.setDeviceMetricsOverride", size)
+        media = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
+        self.devtools("Emulation.setEmulatedMedia", {"features": media})
+
+    def devtools(self, command: str, parameters: dict[str, Any]) -> Any:
+        """Send a command of Chromium's own protocol."""
+        return self._call("POST", f"{self._session}/goog/cdp/execute", {"cmd": command, "params": parameters})
+
+    def complaints(self) -> list[str]:
+        """What the browser had to say against the page's scripts and policy since the last call."""
+        entries = self._call("POST", f"{self._session}/se/log", {"type": "browser"})
+        bad = [entry for entry in entries if entry["level"] in ("SEVERE", "WARNING")]
+        return [entry["message"] for entry in bad if entry["source"] != "network"]
+
+    def _element(self, selector: str) -> str:
+        found = self._call("POST", f"{self._session}/element", {"using": "css selector", "value": selector})
+        return str(next(iter(found.values())))
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
         data = None if body is None else json.dumps(body).encode()

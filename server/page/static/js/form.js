@@ -58,7 +58,10 @@ export function makeForm(sheet, { fresh, onchange }) {
       clear();
       const items = problems.map((problem) => {
         const entry = entryOf(entries, problem);
-        if (entry) setFault(entry, problem);
+        if (entry) {
+          setFault(entry, problem);
+          unfold(entry);
+        }
         return problemItem(problem, entry, nameOf);
       });
       fill(summary, el("h3", {}, title), el("ul", {}, items));
@@ -118,8 +121,12 @@ function problemItem(problem, entry, nameOf) {
   return el("li", {}, place, place && ": ", problem.message, " ", problem.code && el("code", {}, problem.code));
 }
 
-function reveal(entry) {
+function unfold(entry) {
   const details = entry.element.closest("details");
   if (details) details.open = true;
+}
+
+function reveal(entry) {
+  unfold(entry);
   entry.widget.control.focus();
 }

@@ -7,7 +7,7 @@ import { duration } from "./words.js";
 const MOST = 600;
 const MARGIN = 8;
 const READABLE = 0.7;
-const LETTERS = 22;
+const LETTERS = 21;
 const KINDS = new Set(["MODEL", "CLIP", "VAE", "CONDITIONING", "LATENT", "IMAGE", "MASK"]);
 const MARKS = { done: "✓", cached: "✓", failed: "!", running: "…", skipped: "–", stopped: "–" };
 const TOLD = { done: "done", cached: "taken from before", failed: "failed", running: "running", skipped: "not run", stopped: "stopped" };
@@ -85,7 +85,7 @@ export function drawGraph(sheet) {
 function drawNode(node, place) {
   const label = svg("text", { x: 14, y: 24, class: "name" }, shortened(node.title));
   const kind = svg("text", { x: 14, y: 42, class: "kind" }, shortened(node.type === node.title ? node.category || node.id : node.type));
-  const mark = svg("text", { x: place.width - 12, y: 24, class: "mark", "text-anchor": "end" });
+  const mark = svg("text", { x: place.width - 12, y: 43, class: "mark", "text-anchor": "end" });
   const bar = svg("rect", { x: 0, y: place.height - 4, width: 0, height: 4, class: "done" });
   const clip = uniqueId("clip");
   const element = svg("g", { class: "node", transform: `translate(${place.x} ${place.y})`, "data-node": node.id, role: "button", tabindex: -1, "aria-pressed": "false" },

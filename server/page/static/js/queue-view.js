@@ -109,7 +109,7 @@ function endedRow(run) {
   const facts = [el("span", { class: `state ${run.state}` }, STATES[run.state]), seconds !== null && duration(seconds), ago(run.finished)];
   return el("li", { class: "row", "data-run": run.id },
     el("div", { class: "thumb" }, output && el("img", { src: `${output.url}?size=160`, alt: "", loading: "lazy" })),
-    el("div", { class: "grow" }, name(run), el("p", { class: "line muted" }, facts.filter(Boolean).flatMap((fact, index) => (index ? [" · ", fact] : [fact]))),
+    el("div", { class: "grow" }, name(run), el("p", { class: "line muted" }, facts.filter(Boolean).flatMap((fact, index) => (index > 1 ? ["· ", fact] : [fact]))),
       run.state === "failed" && run.error && el("p", { class: "error" }, run.error.message)),
     el("a", { class: "button", href: address(["create", "run", run.id]), "aria-label": `Run again with changes: ${titleOf(run)}` }, "Run again"));
 }

@@ -35,7 +35,7 @@ export async function runView(run) {
   showFiles(card);
   stage.show(run);
   const element = el("div", { class: "one-run" },
-    el("div", { class: "head" }, el("h1", {}, titleOf(card))),
+    el("div", { class: "head" }, el("h1", {}, titleOf(card)), card.prompt && el("p", { class: "lead" }, card.prompt)),
     stage.element,
     el("div", { class: "facts" }, files, el("section", { class: "panel" }, el("h2", {}, "Settings"), settings(sheet))),
     el("section", { class: "panel how" }, el("h2", {}, "How it was made"), graph.element));

@@ -8,6 +8,7 @@ import { address } from "./router.js";
 import { STATES, ago, count, duration, mediaKind, took } from "./words.js";
 
 const QUARTER = 25;
+const SMALLEST = 512;
 
 /** A stage. `nameOf` says what a node is called, `onstanding` is told how the run stands, `empty` fills it before. */
 export function makeStage({ nameOf, onstanding = () => {}, onended = () => {}, empty = null, linked = true }) {
@@ -151,7 +152,7 @@ export function media(output, card, linked, size = 0) {
   if (kind === "video") return el("video", { src: output.url, controls: true, loop: true, muted: true, playsinline: true });
   if (kind === "other") return el("a", { class: "button", href: output.url, download: output.name }, `Save ${output.name}`);
   const image = el("img", { src: size ? `${output.url}?size=${size}` : output.url, alt: card.prompt || output.name, decoding: "async" });
-  image.addEventListener("load", () => { image.style.maxWidth = `${Math.max(image.naturalWidth, 512)}px`; });
+  image.addEventListener("load", () => { image.style.width = `min(100%, ${Math.max(image.naturalWidth, SMALLEST)}px)`; });
   image.addEventListener("error", () => image.replaceWith(el("p", { class: "muted" }, `${output.name} is not there any more.`)));
   return linked ? el("a", { href: address(["run", card.id]), class: "picture" }, image) : el("a", { href: output.url, target: "_blank", rel: "noopener", class: "picture" }, image);
 }

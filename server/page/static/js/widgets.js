@@ -7,6 +7,7 @@ import { el, uniqueId } from "./dom.js";
 
 const WHOLE = /^[+-]?\d+$/;
 const EXACT = 2n ** 53n;
+const SPAN = 2n ** 32n;
 
 /** The control for a field. */
 export function widgetFor(field, id) {
@@ -148,9 +149,9 @@ function seed(field, id) {
 function randomSeed(field) {
   const low = BigInt(field.minimum ?? "0");
   const high = BigInt(field.maximum ?? "4294967295");
-  const span = high - low + 1n < 2n ** 48n ? high - low + 1n : 2n ** 48n;
-  const [first, second] = crypto.getRandomValues(new Uint32Array(2));
-  return (low + ((BigInt(first) << 32n) | BigInt(second)) % span).toString();
+  const span = high - low + 1n < SPAN ? high - low + 1n : SPAN;
+  const [drawn] = crypto.getRandomValues(new Uint32Array(1));
+  return (low + (BigInt(drawn) % span)).toString();
 }
 
 const MAKERS = {
