@@ -92,7 +92,10 @@ def verify_picture(path: Path, engine: Engine) -> Verdict:
         item = shown[place]
         root = Path(folder) / ("output" if item.get("type") == "output" else "temp")
         made = root / str(item.get("subfolder", "")) / str(item["filename"])
-        return _compared(data, made.read_bytes(), differences)
+        try:
+            return _compared(data, made.read_bytes(), differences)
+        except (OSError, SyntaxError, ValueError):
+            return Verdict(same=False, differences=differences, problem="its pixels are damaged")
 
 
 def _run_again(
