@@ -27,6 +27,8 @@ class Recipe:
         ("two", 8192),
         ("shapes", 4096),
         ("pairs", 8192),
+        ("styled", 2048),
+        ("forbidden", 1024),
     )
     probes: int = 256
     text_steps: int = 1600
@@ -51,13 +53,28 @@ class Recipe:
     pair_reading: Mapping[str, float] = field(
         default_factory=lambda: {"one": 0.1, "light": 0.15, "two": 0.15, "shapes": 0.1, "pairs": 0.5}
     )
-    finishing_steps: int = 5500
+    finishing_steps: int = 6000
     finishing_rate: float = 6e-4
     finishing_emphasis: Emphasis = Emphasis(high_noise_share=0.2, cap=6.0)
-    finishing: Lesson = Lesson(
-        until=10**9,
-        batch=32,
-        shares={"one": 0.15, "light": 0.15, "two": 0.15, "shapes": 0.2, "pairs": 0.35},
+    finishing: tuple[Lesson, ...] = (
+        Lesson(
+            until=2207,
+            batch=32,
+            shares={"one": 0.15, "light": 0.15, "two": 0.15, "shapes": 0.2, "pairs": 0.35},
+        ),
+        Lesson(
+            until=10**9,
+            batch=32,
+            shares={
+                "one": 0.12,
+                "light": 0.13,
+                "two": 0.12,
+                "shapes": 0.25,
+                "pairs": 0.27,
+                "styled": 0.06,
+                "forbidden": 0.05,
+            },
+        ),
     )
     upscaler_steps: int = 3000
     upscaler_batch: int = 12
@@ -95,7 +112,7 @@ SMOKE = Recipe(
     refining_steps=3,
     refining=Lesson(until=10**9, batch=4, shares={"one": 0.5, "two": 0.5}),
     finishing_steps=3,
-    finishing=Lesson(until=10**9, batch=4, shares={"shapes": 0.5, "pairs": 0.5}),
+    finishing=(Lesson(until=10**9, batch=4, shares={"shapes": 0.5, "pairs": 0.5}),),
     upscaler_steps=3,
     upscaler_batch=4,
     upscaler_size=(4, 1),

@@ -188,7 +188,7 @@ class Workshop:
         pair.load_state_dict(_averaged(self.folder / "refining") | _averaged(self.folder / "pair-reading"))
         stage = self._diffusion_stage(
             pair,
-            (recipe.finishing,),
+            recipe.finishing,
             seed=recipe.seed + 2,
             rate=recipe.finishing_rate,
             emphasis=recipe.finishing_emphasis,

@@ -85,6 +85,8 @@ PHASES: dict[str, Mix] = {
     "two": Mix(two=0.45, counted=0.12, light=0.35, extras=0.3, styled=0.08, forbidden=0.03),
     "shapes": Mix(shapes=1.0, counted=0.1),
     "pairs": Mix(shapes=0.45, two=1.0, light=0.2, extras=0.2),
+    "styled": Mix(two=0.2, light=0.25, extras=0.2, styled=1.0),
+    "forbidden": Mix(shapes=0.0, two=0.25, light=0.25, extras=0.2, forbidden=1.0),
 }
 
 
