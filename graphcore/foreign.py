@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import ne
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class Objection:
 class Foreign:
     """What sets a node type of a ComfyUI pack apart.
 
-    `info` describes it as GET /object_info does. `inputs` and `outputs` are the types as declared, which may be
+    `description` is what `graphcore.foreign_spec` makes such a type of; `info`, a part of it, is what GET /object_info
+    says. `inputs` and `outputs` are the types as declared, which may be
     lists of choices or texts that compare in ways of their own. `state`, called with a node's id and plain values,
     returns text that enters its key, or None if the node must run each time. `examine` is the node's own check.
     `fresh` reads the declaration anew: its lists of choices may have changed. `declare` makes inputs of names that the
@@ -49,7 +51,7 @@ class Foreign:
     """
 
     pack: str
-    info: Mapping[str, Any]
+    description: Mapping[str, Any]
     inputs: Mapping[str, object] = field(default_factory=dict)
     outputs: Sequence[object] = ()
     state: Callable[[str, Mapping[str, object]], str | None] | None = None
@@ -58,13 +60,19 @@ class Foreign:
     declare: Callable[[str], InputSpec | None] | None = None
     any_link: bool = False
 
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """What ComfyUI's clients are told of the type."""
+        found: Mapping[str, Any] = self.description["info"]
+        return found
+
 
 def fits(received: object, wanted: object) -> bool:
     """True if ComfyUI lets an output of type `received` feed an input of type `wanted`.
 
     Types that compare unequal to nothing (a common way to write a wildcard) fit everything.
     """
-    if not received != wanted:
+    if not ne(received, wanted):
         return True
     if _ANY in (received, wanted) or _MATCHING in (received, wanted):
         return True

@@ -24,6 +24,8 @@ from graphcore.widgets import Range, Shown, Text
 
 Description = Mapping[str, Any]
 CONTEXT: Final = "(context)"
+_DYNAMIC: Final = ("COMFY_AUTOGROW_V3", "COMFY_DYNAMICCOMBO_V3", "COMFY_DYNAMICSLOT_V3")
+_MATCHING: Final = "COMFY_MATCHTYPE_V3"
 _SOCKETS: Final = {kind.name: kind for kind in (INT, FLOAT, STRING, BOOLEAN, COMBO)}
 
 
@@ -47,7 +49,7 @@ def foreign_spec(description: Description, hooks: Hooks) -> NodeSpec:
     hook = description.get("hook") or {}
     foreign = Foreign(
         pack=description["pack"],
-        info=info,
+        description=description,
         inputs=description["inputs"] if hooks.inputs is None else hooks.inputs,
         outputs=description["outputs"] if hooks.outputs is None else hooks.outputs,
         state=hooks.state,
@@ -88,8 +90,9 @@ def foreign_input(name: str, declared: Sequence[Any], *, optional: bool, uncheck
     """An input as ComfyUI describes it: its type, or its choices, and its options."""
     kind, options = declared[0], declared[1] if len(declared) > 1 and isinstance(declared[1], dict) else {}
     choices = kind if isinstance(kind, list) else options.get("options") if kind == "COMBO" else None
-    if "remote" in options or not isinstance(choices, list):
+    if "remote" in options or options.get("multiselect") or not isinstance(choices, list):
         choices = None
+    dynamic = kind in _DYNAMIC
     socket = COMBO if isinstance(kind, list) else _SOCKETS.get(kind) or SocketType(str(kind))
     bounds = {edge: _number(options.get(edge)) for edge in ("min", "max", "step", "round")}
     bounded = any(bound is not None for bound in bounds.values())
@@ -106,8 +109,8 @@ def foreign_input(name: str, declared: Sequence[Any], *, optional: bool, uncheck
         ),
         lazy=bool(options.get("lazy")),
         raw_link=bool(options.get("rawLink")),
-        optional=optional,
-        unchecked=unchecked or (socket is COMBO and choices is None),
+        optional=optional or dynamic,
+        unchecked=unchecked or dynamic or (socket is COMBO and choices is None),
         info=(kind, options),
         options=options,
     )
@@ -130,7 +133,7 @@ def _outputs(info: Mapping[str, Any]) -> Iterator[OutputSpec]:
         tooltip = tooltips[place] if place < len(tooltips) else None
         yield OutputSpec(
             name=shown,
-            type=SocketType(type_name),
+            type=ANY if type_name == _MATCHING else SocketType(type_name),
             each=bool(lists[place]) if place < len(lists) else False,
             tooltip=tooltip if isinstance(tooltip, str) else "",
         )

@@ -14,6 +14,7 @@ from graphcore.worker.configuration import WorkerConfiguration
 from server.api.routes import native_routes
 from server.checking import Checker, Rules
 from server.jobs import JobLimits, JobService
+from server.packs import Packs
 from server.pictures.service import PictureService
 from server.routing import Handler, Route
 from server.security.guard import guard
@@ -44,12 +45,19 @@ def make_services(
 ) -> Services:
     """Join the server's parts. `token` is the owner's; with none (and none of others) every caller is the owner."""
     files = Files.from_settings(settings.engine_settings(), registry.folders)
+    packs = Packs(registry, expected=bool(settings.node_packs))
     database = Database(settings.data_dir / "graphcore.sqlite3")
     pictures = PictureService(pixels=settings.max_picture_pixels)
     tokens = {name: secret.get_secret_value() for name, secret in settings.tokens.items()}
     if token is not None:
         tokens[OWNER] = token
-    rules = Rules(registry=registry, files=files, limits=Limits(), require_safety=settings.require_safety)
+    rules = Rules(
+        registry=registry,
+        files=files,
+        limits=Limits(),
+        require_safety=settings.require_safety,
+        packs=packs,
+    )
     secret = (
         settings.webhook_secret.get_secret_value() if settings.webhook_secret is not None else make_token()
     )
@@ -57,10 +65,11 @@ def make_services(
         settings=settings,
         registry=registry,
         files=files,
+        packs=packs,
         database=database,
         jobs=JobService(
             database=database,
-            workers=workers if workers is not None else process_workers(settings),
+            workers=workers if workers is not None else process_workers(settings, packs),
             limits=JobLimits(
                 waiting=settings.max_queue, waiting_each=settings.max_queue_each, history=settings.history
             ),
@@ -84,7 +93,7 @@ def make_services(
     )
 
 
-def process_workers(settings: ServerSettings) -> list[Worker]:
+def process_workers(settings: ServerSettings, packs: Packs | None = None) -> list[Worker]:
     """A worker process for each device."""
     return [
         ProcessWorker(
@@ -94,7 +103,9 @@ def process_workers(settings: ServerSettings) -> list[Worker]:
                 cache=settings.cache,
                 packs=settings.packs,
                 node_modules=settings.node_module,
+                node_packs=settings.node_packs,
             ),
+            packs,
         )
         for device in settings.device
     ]

@@ -17,6 +17,7 @@ from graphcore.policy import unfiltered_pictures
 from graphcore.registry import Registry
 from graphcore.validation import check_workflow
 from graphcore.workflow import Workflow
+from server.packs import Packs
 
 _THREADS: Final = 2
 
@@ -29,6 +30,7 @@ class Rules:
     files: Files
     limits: Limits
     require_safety: bool = False
+    packs: Packs | None = None
 
     def read(self, document: bytes) -> Workflow:
         """Read a workflow in any format; raises DocumentError."""
@@ -42,6 +44,8 @@ class Rules:
         targets: Collection[str] | None = None,
     ) -> CheckedGraph:
         """A workflow that could begin; raises ValidationError with every problem."""
+        if self.packs is not None:
+            self.packs.prepare(workflow)
         graph = check_workflow(
             workflow.with_inputs(inputs or {}),
             self.registry,

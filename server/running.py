@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import web
 
 from graphcore.registry import Registry
-from server.app import RouteModule, make_app, make_services
+from server.app import SERVICES, RouteModule, make_app, make_services
 from server.errors import StartError
 from server.lock import FolderLock
 from server.security.connections import LimitedRunner
@@ -28,6 +28,7 @@ _HEADER_S: Final = 20.0
 _KEEPALIVE_S: Final = 75.0
 _HEADER_BYTES: Final = 16 * 1024
 _HEADERS: Final = 100
+_PACKS_S: Final = 120.0
 _log = logging.getLogger(__name__)
 
 
@@ -81,6 +82,7 @@ async def serve(
         runner = make_runner(settings, registry, modules=modules, token=token)
         await runner.setup()
         try:
+            await runner.app[SERVICES].packs.settled(_PACKS_S)
             site = await _listen(runner, settings)
             if tell is not None:
                 tell(Ready(url=_url(site, settings), token=token if fresh else None))

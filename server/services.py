@@ -10,6 +10,7 @@ from graphcore.files import Files
 from graphcore.registry import Registry
 from server.checking import Checker
 from server.jobs import JobService
+from server.packs import Packs
 from server.pictures.service import PictureService
 from server.security.hosts import HostList
 from server.security.redaction import Redaction
@@ -31,6 +32,7 @@ class Services:
     settings: ServerSettings
     registry: Registry
     files: Files
+    packs: Packs
     database: Database
     jobs: JobService
     checker: Checker

@@ -51,6 +51,7 @@ class ServerSettings(BaseSettings):
     weights_mib: int | None = Field(None, ge=0)
     packs: Names | None = None
     node_module: Names = ()
+    node_packs: Paths = ()
 
     require_safety: bool = False
     max_queue: int = Field(10_000, ge=1)
@@ -67,7 +68,14 @@ class ServerSettings(BaseSettings):
     webhook_secret: SecretStr | None = None
 
     @field_validator(
-        "allow_host", "models_dir", "device", "packs", "node_module", "webhook_allow", mode="before"
+        "allow_host",
+        "models_dir",
+        "device",
+        "packs",
+        "node_module",
+        "node_packs",
+        "webhook_allow",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: Any) -> Any:

@@ -58,6 +58,13 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--pack", "packs", multiple=True, help="Load only these installed node packs, by distribution name."
 )
 @click.option("--node-module", multiple=True, help="Load the nodes of this importable module too.")
+@click.option(
+    "--node-pack",
+    "node_packs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Load this ComfyUI node pack, or the packs in this folder. Packs are code, and may do what you may.",
+)
 @click.option("--config", type=_FILE, help="Settings file (./graphcore.toml).")
 def serve(config: Path | None, **options: Any) -> None:
     """Serve workflows to programs and people.

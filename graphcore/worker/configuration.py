@@ -20,13 +20,14 @@ class WorkerConfiguration:
     """A worker's settings.
 
     `cache` is "classic", "lru:N" or "none". `packs` limits the installed node packs to these distributions (None: all);
-    `node_modules` are importable modules whose nodes are added.
+    `node_modules` are importable modules whose nodes are added, `node_packs` folders of ComfyUI packs.
     """
 
     settings: Settings
     cache: str = "classic"
     packs: tuple[str, ...] | None = None
     node_modules: tuple[str, ...] = ()
+    node_packs: tuple[Path, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         """The configuration as plain JSON."""
@@ -36,6 +37,7 @@ class WorkerConfiguration:
             "cache": self.cache,
             "packs": None if self.packs is None else list(self.packs),
             "node_modules": list(self.node_modules),
+            "node_packs": [str(folder) for folder in self.node_packs],
         }
 
     @classmethod
@@ -47,6 +49,7 @@ class WorkerConfiguration:
             cache=message["cache"],
             packs=None if packs is None else tuple(packs),
             node_modules=tuple(message["node_modules"]),
+            node_packs=tuple(Path(folder) for folder in message["node_packs"]),
         )
 
 

@@ -18,11 +18,13 @@ from graphcore.context import CancelToken
 from graphcore.engine import Engine
 from graphcore.errors import GraphcoreError
 from graphcore.events import Event, NodeProgress, RunFinished
+from graphcore.registry import Send
 from graphcore.results import RunResult
 from graphcore.run_options import RunOptions
 from graphcore.worker.configuration import WorkerConfiguration, build_cache, build_registry
 from graphcore.worker.frames import Frame
 from graphcore.worker.outbox import Outbox
+from graphcore.worker.packs import described_packs, objections
 
 _VALUE_BYTES: Final = 2**20
 _REPORTS: Final = 2000
@@ -44,7 +46,9 @@ class WorkerProcess:
         self._outbox = outbox
         self._jobs: queue.SimpleQueue[_Job | Mapping[str, Any]] = queue.SimpleQueue()
         self._tokens: dict[tuple[str, int], CancelToken] = {}
+        self._questions: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
         threading.Thread(target=self._work, name="graphcore-conductor", daemon=True).start()
+        threading.Thread(target=self._tell_of_packs, name="graphcore-pack-teller", daemon=True).start()
 
     @classmethod
     def start(cls, message: Mapping[str, Any], outbox: Outbox) -> Self | None:
@@ -52,6 +56,7 @@ class WorkerProcess:
         try:
             configuration = WorkerConfiguration.from_json(message)
             registry = build_registry(configuration.packs, configuration.node_modules)
+            registry.load_packs(configuration.node_packs, configuration.settings, _sender(outbox))
             cache = build_cache(configuration.cache)
             engine = Engine(registry, settings=configuration.settings, cache=cache)
         except Exception as error:  # noqa: BLE001 - told to the server, which keeps trying
@@ -61,7 +66,13 @@ class WorkerProcess:
             return None
         worker = cls(engine, outbox)
         outbox.send(
-            {"op": "ready", "pid": os.getpid(), "device": engine.settings.device, "nodes": len(registry)}
+            {
+                "op": "ready",
+                "pid": os.getpid(),
+                "device": engine.settings.device,
+                "nodes": len(registry),
+                "packs": described_packs(registry),
+            }
         )
         return worker
 
@@ -80,6 +91,8 @@ class WorkerProcess:
             self._jobs.put(message)
         elif frame.op == "memory":
             self._answer(message, self._memory())
+        elif frame.op in ("describe", "examine"):
+            self._questions.put(message)
         elif frame.op == "plan":
             threading.Thread(target=self._plan, args=(frame,), name="graphcore-planner", daemon=True).start()
 
@@ -160,6 +173,19 @@ class WorkerProcess:
             traceback.print_exc()
             self._answer(message, {"error": {"code": "internal", "message": f"Planning failed: {error}"}})
 
+    def _tell_of_packs(self) -> None:
+        while True:
+            question = self._questions.get()
+            registry = self._engine.registry
+            try:
+                if question["op"] == "describe":
+                    self._answer(question, described_packs(registry, question.get("names"), fresh=True))
+                else:
+                    self._answer(question, {"objections": objections(registry, question)})
+            except Exception as error:  # noqa: BLE001 - told to whoever asked
+                traceback.print_exc()
+                self._answer(question, {"error": f"{type(error).__name__}: {error}"})
+
     def _memory(self) -> dict[str, object]:
         report: dict[str, object] = {
             "pid": os.getpid(),
@@ -177,6 +203,13 @@ class WorkerProcess:
             free, total = torch.cuda.mem_get_info()
             report["gpu"] = {"free": free, "total": total, "allocated": torch.cuda.memory_allocated()}
         return report
+
+
+def _sender(outbox: Outbox) -> Send:
+    def send(event: str, data: object, client: str | None) -> None:
+        outbox.send({"op": "message", "event": event, "data": data, "client": client})
+
+    return send
 
 
 def _ending(result: RunResult) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Calls a pack's node as ComfyUI does: item by item along its lists, past blockers, with the lazy inputs it asks for."""
+"""Calls a pack's node as ComfyUI does: item by item along its lists, past blockers, with lazy inputs when asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loads node packs: folders of ComfyUI's `custom_nodes` shape. A pack that cannot be loaded is reported, and stops nothing.
+"""Loads node packs: folders of ComfyUI's `custom_nodes` shape. One that cannot be loaded is reported, and stops nothing.
 
 Packs are code, and run with all that this process may do. Only what is named is loaded.
 """
@@ -19,7 +19,8 @@ from graphcore.pack_reports import PackReport
 from graphcore.registry import Registry
 from graphcore.settings import Settings
 from nodes.packs.awaiting import settle
-from nodes.packs.host import PackHost, Send, loading
+from nodes.packs.classic import NodeClasses
+from nodes.packs.host import PackHost, Send, current_host, loading
 from nodes.packs.imports import install_shims
 from nodes.packs.v1 import PackClass, node_type
 
@@ -144,6 +145,7 @@ def _add(
     """Add the classes to the registry; those that have a name of this project's are left out, as in ComfyUI."""
     added: list[str] = []
     left_out: dict[str, str] = {}
+    offers = current_host().part(NodeClasses)
     for offered in classes:
         if offered.name in own:
             left_out[offered.name] = "this project has a node of this name"
@@ -155,6 +157,7 @@ def _add(
             left_out[offered.name] = error.message
             continue
         added.append(offered.name)
+        offers.note(offered.name, offered.cls, offered.display_name)
     return added, left_out
 
 

@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import ne
 from typing import Any, Final
 
 from graphcore.errors import DeclarationError
@@ -48,13 +49,14 @@ def node_type(offered: PackClass, registry: Registry) -> NodeSpec:
         ) from error
     is_async = _awaits(function) or own_method(cls, "check_lazy_status") is not None
     hidden = hidden_inputs(types)
+    asked = {} if callable(getattr(cls, "GET_SCHEMA", None)) else hidden
     hooks = Hooks(
         function=node_function(offered.name, cls, hidden, is_async=is_async),
         is_async=is_async,
         inputs=_raw_inputs(types),
         outputs=tuple(cls.RETURN_TYPES),
-        state=state_of(cls, hidden),
-        examine=examiner(cls, hidden, registry),
+        state=state_of(cls, asked),
+        examine=examiner(cls, asked, registry),
         fresh=lambda: _fresh(offered, registry),
         declare=_declaring(cls, types, description),
     )
@@ -102,7 +104,8 @@ def _info(offered: PackClass, types: Mapping[str, Any]) -> dict[str, Any]:
     cls = offered.cls
     own = getattr(cls, "GET_NODE_INFO_V1", None)
     if callable(own):
-        return dict(as_json(own())) | {"name": offered.name}
+        place = {"name": offered.name, "python_module": f"custom_nodes.{offered.pack}"}
+        return dict(as_json(own())) | place
     returned = tuple(cls.RETURN_TYPES)
     info: dict[str, Any] = {
         "input": {group: _group(group, types[group]) for group in types},
@@ -170,7 +173,7 @@ def _raw_inputs(types: Mapping[str, Any]) -> dict[str, object]:
 def _type_text(kind: object) -> object:
     """A type as text; one that compares unequal to nothing is the wildcard."""
     if isinstance(kind, str):
-        return "*" if not kind != _NOTHING_IS_THIS else "".join(kind)
+        return "*" if not ne(kind, _NOTHING_IS_THIS) else "".join(kind)
     return as_json(kind) if isinstance(kind, (list, tuple)) else str(kind)
 
 

@@ -278,10 +278,23 @@ class ModelsModel(Model):
     models: dict[str, list[str]]
 
 
+class NodePackModel(Model):
+    """A ComfyUI pack that was to be loaded: its nodes, or why there are none.
+
+    `left_out` are classes that are not offered, with the reason.
+    """
+
+    name: str
+    nodes: list[str]
+    left_out: dict[str, str]
+    error: str | None
+
+
 class NodesModel(Model):
-    """All node types."""
+    """All node types, and the ComfyUI packs that some of them are from."""
 
     nodes: dict[str, JsonValue]
+    packs: list[NodePackModel]
 
 
 def moment(seconds: float | None) -> datetime | None:

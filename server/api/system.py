@@ -132,8 +132,19 @@ class _System:
         self._services = services
 
     async def nodes(self, request: web.Request) -> web.Response:
+        packs, text = self._services.packs, self._services.redaction.text
+        await packs.refresh()
         found = await asyncio.to_thread(object_info, self._services.registry, self._services.files)
-        return web.json_response({"nodes": found})
+        reports = [
+            {
+                "name": report.name,
+                "nodes": list(report.nodes),
+                "left_out": dict(report.left_out),
+                "error": None if report.error is None else text(report.error),
+            }
+            for report in packs.reports
+        ]
+        return web.json_response({"nodes": found, "packs": reports})
 
     async def schema(self, request: web.Request) -> web.Response:
         schema = await asyncio.to_thread(workflow_schema, self._services.registry)

@@ -15,7 +15,9 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from graphcore.files import safe_parts
+from server.comfy.pack_files import EXTENSIONS, PackFiles
 from server.errors import NotFound
+from server.packs import Packs
 from server.routing import Route
 
 PREFIX: Final = "/editor"
@@ -33,9 +35,9 @@ _TYPES: Final = {
 }
 
 
-def editor_routes(protocol: Iterable[Route]) -> list[Route]:
+def editor_routes(protocol: Iterable[Route], packs: Packs) -> list[Route]:
     """The editor's files, and the protocol's routes again where its pages look for them."""
-    files = EditorFiles(_static_folder())
+    files = EditorFiles(_static_folder(), PackFiles(packs))
     again = [
         Route(method=route.method, path=PREFIX + route.path, handler=route.handler, body=route.body)
         for route in protocol
@@ -60,7 +62,8 @@ def _static_folder() -> Path | None:
 class EditorFiles:
     """The editor's files; None if it is not installed."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, packs: PackFiles) -> None:
+        self._packs = packs
         self._folder = folder.resolve() if folder is not None else None
 
     async def enter(self, request: web.Request) -> web.StreamResponse:
@@ -71,7 +74,11 @@ class EditorFiles:
         return await self.send("index.html")
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        return await self.send(request.match_info["path"])
+        name = request.match_info["path"]
+        pack, _, path = name.removeprefix(EXTENSIONS).partition("/")
+        if name.startswith(EXTENSIONS) and self._packs.has(pack):
+            return await self._packs.send(pack, path)
+        return await self.send(name)
 
     async def send(self, name: str) -> web.StreamResponse:
         """A file of the editor; raises NotFound."""

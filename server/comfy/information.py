@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from server.comfy.features import features
+from server.comfy.pack_files import PackFiles
 from server.comfy.twofold import answer, twofold
 from server.errors import NotFound
 from server.routing import Route
@@ -12,13 +13,11 @@ from server.services import Services
 
 
 def information_routes(services: Services) -> list[Route]:
-    """The routes. Node packs bring no pages, translations, templates or sub-graphs: these lists are empty."""
+    """The routes. Node packs bring scripts, but no translations, templates or sub-graphs: these lists are empty."""
+    pack_files = PackFiles(services.packs)
 
     async def feature_flags(request: web.Request) -> web.Response:
         return answer(features(services.settings))
-
-    async def empty_list(request: web.Request) -> web.Response:
-        return answer([])
 
     async def empty_object(request: web.Request) -> web.Response:
         return answer({})
@@ -28,7 +27,8 @@ def information_routes(services: Services) -> list[Route]:
 
     return [
         *twofold("GET", "/features", feature_flags),
-        *twofold("GET", "/extensions", empty_list),
+        *twofold("GET", "/extensions", pack_files.index),
+        *twofold("GET", "/extensions/{pack}/{path:.+}", pack_files.get),
         *twofold("GET", "/i18n", empty_object),
         *twofold("GET", "/workflow_templates", empty_object),
         *twofold("GET", "/global_subgraphs", empty_object),

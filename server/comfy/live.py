@@ -33,6 +33,7 @@ class Live:
         self._owners: dict[str, tuple[str, str | None]] = {}
         self._open: dict[str, str] | None = None
         services.jobs.listen(self._hear)
+        services.packs.listen(self._pass_from_pack)
         services.closing.append(self._close)
 
     def __len__(self) -> int:
@@ -116,6 +117,13 @@ class Live:
         for connection in self._seeing(principal):
             if connection.wants_logs:
                 connection.send(text, passing=True)
+
+    def _pass_from_pack(self, event: str, data: object, client: str | None) -> None:
+        """What a node pack says: to the client that it names, or to all."""
+        text = json.dumps({"type": event, "data": data}, separators=(",", ":"), default=str)
+        for connection in tuple(self._connections.values()):
+            if client in (None, connection.client_id):
+                connection.send(text)
 
     def _tell(self, run: RunRecord, said: list[Said]) -> None:
         if not self._connections:

@@ -15,6 +15,7 @@ PREVIEW: Final = "preview"
 _RUNNING_TOLD: Final = 16
 _EXCEPTION: Final = re.compile(r"^([A-Za-z_][\w.]*)(?::|$)")
 _BLOCKED: Final = "an input is blocked"
+_KINDS: Final[Mapping[str, str]] = {"cyclic-expansion": "graph.DependencyCycleError"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Narration:
         self.prompt_id = prompt_id
         self.begun = False
         self.parents: dict[str, str] = {}
+        self._displays: dict[str, str] = {}
         self._redact = redact
         self._tellers: Mapping[str, Callable[[Mapping[str, Any]], list[Said]]] = {
             "run-queued": self._queued,
@@ -55,6 +57,7 @@ class Narration:
             "node-expanded": self._expanded,
             "node-finished": self._node_finished,
             "node-skipped": self._skipped,
+            "node-blocked": self._node_blocked,
             "node-failed": self._failed,
             "run-finished": self._finished,
         }
@@ -62,6 +65,7 @@ class Narration:
 
     def _reset(self) -> None:
         self.parents.clear()
+        self._displays.clear()
         self._running: dict[str, str] = {}
         self._steps: dict[str, tuple[int, int]] = {}
         self._early: dict[str, list[Progress]] = {}
@@ -130,7 +134,7 @@ class Narration:
         node = body["node"]
         self._running[node] = body["type"]
         self._steps[node] = (0, 1)
-        data = {"node": node, "display_node": self._root(node), "prompt_id": self.prompt_id}
+        data = {"node": node, "display_node": self._display(node), "prompt_id": self.prompt_id}
         said = [self._state(node, "running"), Said("executing", data, passing=True)]
         for progress in self._early.pop(node, ()):
             said.extend(self.progress(progress))
@@ -139,6 +143,7 @@ class Narration:
     def _expanded(self, body: Mapping[str, Any]) -> list[Said]:
         for node in body["nodes"]:
             self.parents[node] = body["node"]
+        self._displays.update(body.get("stands_for", {}))
         return []
 
     def _node_finished(self, body: Mapping[str, Any]) -> list[Said]:
@@ -148,7 +153,7 @@ class Narration:
             output = ui_of(shown) or None
             data = {
                 "node": node,
-                "display_node": self._root(node),
+                "display_node": self._display(node),
                 "output": output,
                 "prompt_id": self.prompt_id,
             }
@@ -175,12 +180,19 @@ class Narration:
         data = self._failure(body["node"], "", f"Execution Blocked: {reason}", "ExecutionBlocked")
         return [Said("execution_error", data)]
 
+    def _node_blocked(self, body: Mapping[str, Any]) -> list[Said]:
+        """A blocker with a message has stopped a node, or some of the items that it runs for."""
+        data = self._failure(
+            body["node"], body["type"], f"Execution Blocked: {body['message']}", "ExecutionBlocked"
+        )
+        return [Said("execution_error", data | {"node_id": body["node"]})]
+
     def _failed(self, body: Mapping[str, Any]) -> list[Said]:
         if self._failure_told:
             return []
         self._failure_told = True
         error, lines = body["error"], body["traceback"]
-        kind = exception_type(lines)
+        kind = _KINDS.get(str(error.get("code", ""))) or exception_type(lines)
         cause = str(error["message"]).partition(" failed: ")[2] or str(error["message"])
         data = self._failure(body["node"], body["type"], f"{cause.removeprefix(f'{kind}: ')}\n", kind)
         data["traceback"] = lines.splitlines(keepends=True)
@@ -248,8 +260,20 @@ class Narration:
         }
 
     def _places(self, node: str) -> dict[str, str | None]:
-        root = self._root(node)
-        return {"display_node_id": root, "parent_node_id": self.parents.get(node), "real_node_id": root}
+        return {
+            "display_node_id": self._display(node),
+            "parent_node_id": self.parents.get(node),
+            "real_node_id": self._root(node),
+        }
+
+    def _display(self, node: str) -> str:
+        """The node that a node is shown as: the one it was expanded from, or the one that it stands for."""
+        for _ in range(len(self.parents) + 1):
+            shown_as = self._displays.get(node, self.parents.get(node))
+            if shown_as is None or shown_as == node:
+                break
+            node = shown_as
+        return node
 
     def _root(self, node: str) -> str:
         """The node of the prompt that a node is, or was expanded from."""
@@ -259,12 +283,11 @@ class Narration:
 
     def place_of(self, node: str) -> dict[str, str | None]:
         """A node's entry in a history's `meta`."""
-        root = self._root(node)
         return {
             "node_id": node,
-            "display_node": root,
+            "display_node": self._display(node),
             "parent_node": self.parents.get(node),
-            "real_node_id": root,
+            "real_node_id": self._root(node),
         }
 
 

@@ -35,7 +35,8 @@ class Catalogue:
 
     def __init__(self, registry: Registry, files: Files) -> None:
         self._files = files
-        self._specs = registry.comfy_names()
+        self._registry = registry
+        self._specs = {name: spec for name, spec in registry.comfy_names().items() if spec.foreign is None}
         self._kinds: Final = sorted(
             {
                 declared.file.kind
@@ -55,12 +56,17 @@ class Catalogue:
             entries = [
                 entry for name, spec in self._specs.items() if (entry := self._entry(name, spec)) is not None
             ]
-            made = self._made = (signature, b"{" + b",".join(entries) + b"}")
-        return made[1]
+            made = self._made = (signature, b",".join(entries))
+        packs = [
+            json.dumps({spec.name: dict(spec.foreign.info)}, separators=(",", ":"))[1:-1].encode()
+            for spec in self._registry
+            if spec.foreign is not None
+        ]
+        return b"{" + b",".join([*([made[1]] if made[1] else []), *packs]) + b"}"
 
     def one(self, name: str) -> object:
         """One node type by its name, in an object of its own; an empty one if there is none."""
-        spec = self._specs.get(name)
+        spec = self._registry.get(name)
         return {} if spec is None else {name: node_info(spec, name, self._files)}
 
     def _entry(self, name: str, spec: NodeSpec) -> bytes | None:
@@ -81,10 +87,14 @@ class Catalogue:
 
 class _NodeTypes:
     def __init__(self, services: Services) -> None:
+        self._packs = services.packs
         self._catalogue = Catalogue(services.registry, services.files)
 
     async def index(self, request: web.Request) -> web.Response:
+        await self._packs.refresh()
         return json_bytes(await asyncio.to_thread(self._catalogue.all))
 
     async def get(self, request: web.Request) -> web.Response:
-        return answer(await asyncio.to_thread(self._catalogue.one, request.match_info["node_class"]))
+        name = request.match_info["node_class"]
+        await self._packs.refresh([name])
+        return answer(await asyncio.to_thread(self._catalogue.one, name))

@@ -41,4 +41,4 @@ def comfy_routes(services: Services) -> list[Route]:
         *information_routes(services),
         *system_routes(services, live),
     ]
-    return [*protocol, *editor_routes(protocol)]
+    return [*protocol, *editor_routes(protocol, services.packs)]

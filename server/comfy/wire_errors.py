@@ -151,7 +151,9 @@ def _too_large(faulty: Faulty) -> list[WireError]:
 def _no_choice(faulty: Faulty) -> list[WireError]:
     info = faulty.info
     choices: Sequence[Any] = info["input_config"][0] if info["input_config"] is not None else ()
-    if not isinstance(choices, (list, tuple)):
+    if faulty.declared is not None and faulty.declared.choices is not None:
+        choices = faulty.declared.choices
+    elif not isinstance(choices, (list, tuple)):
         choices = ()
     listed = str(list(choices))
     if len(choices) > _LISTED:
@@ -176,6 +178,30 @@ def _custom(faulty: Faulty) -> list[WireError]:
     ]
 
 
+def _refused(faulty: Faulty) -> list[WireError]:
+    """The check of a pack's node has refused an input, with a text or without."""
+    reason = faulty.problem.got
+    details = faulty.name if reason is None else f"{faulty.name} - {reason}"
+    return [
+        whole_error(
+            "custom_validation_failed", "Custom validation failed for node", details, input_name=faulty.name
+        )
+    ]
+
+
+def _check_failed(faulty: Faulty) -> list[WireError]:
+    kind, _, text = (faulty.problem.got or "").partition(": ")
+    return [
+        whole_error(
+            "exception_during_validation",
+            "Exception when validating node",
+            text or kind,
+            exception_type=kind,
+            traceback=[],
+        )
+    ]
+
+
 def _cycle(faulty: Faulty) -> list[WireError]:
     return [whole_error("dependency_cycle", "Dependency cycle detected", faulty.problem.message)]
 
@@ -196,4 +222,6 @@ _TELLERS: Final[Mapping[str, Callable[[Faulty], list[WireError]]]] = {
     "not-a-choice": _no_choice,
     "file-not-found": _no_choice,
     "cycle": _cycle,
+    "refused-by-node": _refused,
+    "node-check-failed": _check_failed,
 }

@@ -16,6 +16,7 @@ from typing import Any, Final
 import graphcore
 from graphcore.worker.configuration import WorkerConfiguration
 from graphcore.worker.frames import Frame, FrameError, FrameReader, encode_frame
+from server.packs import Packs
 from server.workers.interface import Advanced, Begun, Broken, Done, Happened, Ready, Task, WorkerMessage
 
 _READ_BYTES: Final = 256 * 1024
@@ -27,9 +28,10 @@ _EXIT_S: Final = 5.0
 class ProcessWorker:
     """One worker process. When this side's end of the pipe closes, the process is gone."""
 
-    def __init__(self, name: str, configuration: WorkerConfiguration) -> None:
+    def __init__(self, name: str, configuration: WorkerConfiguration, packs: Packs | None = None) -> None:
         self._name = name
         self._configuration = configuration
+        self._packs = packs
         self._process: Process | None = None
         self._requests = count()
         self._answers: dict[int, asyncio.Future[Mapping[str, Any]]] = {}
@@ -91,6 +93,10 @@ class ProcessWorker:
     ) -> Mapping[str, Any] | None:
         return await self._ask({"op": "plan", "inputs": inputs, "targets": targets}, document, _PLAN_S)
 
+    async def ask(self, question: Mapping[str, Any], limit_s: float) -> Mapping[str, Any] | None:
+        """Ask it something about its packs; None if it does not answer in time."""
+        return await self._ask(question, b"", limit_s)
+
     async def _ask(
         self, question: Mapping[str, Any], payload: bytes, limit_s: float
     ) -> Mapping[str, Any] | None:
@@ -115,6 +121,8 @@ class ProcessWorker:
     async def _gone(self, process: Process) -> None:
         if self._process is process:
             self._process = None
+            if self._packs is not None:
+                self._packs.gone(self)
         await end_process(process)
 
     def _send(self, message: Mapping[str, object], payload: bytes = b"") -> None:
@@ -126,6 +134,8 @@ class ProcessWorker:
         held: Mapping[str, Any] = frame.message
         match frame.op:
             case "ready":
+                if self._packs is not None:
+                    self._packs.ready(self, held.get("packs", {}))
                 return Ready(device=held["device"])
             case "begun":
                 return Begun(run=held["run"], attempt=held["attempt"], time=held["time"])
@@ -143,6 +153,9 @@ class ProcessWorker:
                 )
             case "done":
                 return _done(held)
+            case "message":
+                if self._packs is not None:
+                    self._packs.said(held["event"], held["data"], held["client"])
             case "answer":
                 answer = self._answers.get(held["request"])
                 if answer is not None and not answer.done():
