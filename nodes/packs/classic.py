@@ -5,7 +5,6 @@ nodes.NODE_CLASS_MAPPINGS["VAEDecode"]().decode(vae, samples)      nodes.common_
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, Self
@@ -167,10 +166,10 @@ class NodeClasses:
         """The classes of a host."""
         return cls(host)
 
-    def note(self, classes: Mapping[str, Any], display_names: Mapping[str, str]) -> None:
-        """Add the classes of a pack."""
-        self.classes.update(classes)
-        self.display_names.update(display_names)
+    def note(self, name: str, cls: Any, display_name: str | None) -> None:
+        """Add the class of a pack."""
+        self.classes[name] = cls
+        self.display_names[name] = display_name or name
 
     def get(self, name: str) -> Any:
         """The class of a node type, or None."""
