@@ -28,6 +28,7 @@ MODULES: Final = (
     "image_layout",
     "images",
     "latent_cuts",
+    "ip_adapter",
     "latent_files",
     "latents",
     "loaders",
@@ -49,6 +50,7 @@ MODULES: Final = (
     "text_patterns",
     "training",
     "vae",
+    "video",
     "watermark",
 )
 

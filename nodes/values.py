@@ -38,6 +38,25 @@ class Image:
     verdicts: tuple[SafetyVerdict, ...] = ()
 
 
+@socket("AUDIO")
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Audio:
+    """Sound: float32 in [-1, 1], shape (channels, samples), at `sample_rate` samples a second."""
+
+    waveform: Tensor
+    sample_rate: int
+
+
+@socket("VIDEO")
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Video:
+    """Frames that follow each other at `fps` a second, with sound or without."""
+
+    frames: Image
+    fps: float
+    audio: Audio | None = None
+
+
 @socket("MASK")
 @dataclass(frozen=True, slots=True, eq=False)
 class Mask:

@@ -38,10 +38,10 @@ def encode_picture(pixels: Tensor, texts: Mapping[str, str], options: EncodingOp
     stream = io.BytesIO()
     picture = to_pillow(pixels)
     kept = dict(texts)
-    exif = _exif(kept)
+    exif = exif_bytes(kept)
     while options.format == "jpeg" and len(exif) > _EXIF_LIMIT and kept:
         del kept[max(kept, key=lambda name: len(kept[name]))]
-        exif = _exif(kept)
+        exif = exif_bytes(kept)
     xmp = MADE_BY_ALGORITHM.encode() if texts else b""
     if options.format == "webp":
         picture.save(
@@ -53,7 +53,8 @@ def encode_picture(pixels: Tensor, texts: Mapping[str, str], options: EncodingOp
     return stream.getvalue()
 
 
-def _exif(texts: Mapping[str, str]) -> bytes:
+def exif_bytes(texts: Mapping[str, str]) -> bytes:
+    """EXIF data with a tag for each text, and A1111's as the user comment; empty where there is none."""
     exif = Picture.Exif()
     tag = _FIRST_TAG
     for name, text in texts.items():
