@@ -29,6 +29,7 @@ from tools.embedded.measuring import (
 )
 from tools.embedded.negatives import removals
 from tools.embedded.placements import admissible
+from tools.embedded.safety_stage import flagged, is_forbidden, load_checker
 from tools.embedded.sampling import Sampling, contact_sheet, sample
 from tools.embedded.world import FORBIDDEN, Scene
 
@@ -60,6 +61,8 @@ def _marks(picture: Image.Image, prompt: Prompt, scene: Scene, eye: Eye) -> list
     found: list[Mark] = []
     kinds = thing_kinds(picture, scene, eye)
     found += [Mark(f"thing: {prompt.kind}", right) for right in kinds]
+    things = sorted(scene.things, key=lambda thing: thing.row)
+    found += [Mark(f"named: {t.kind}", right) for t, right in zip(things, kinds, strict=True)]
     if scene.style in COLOURED:
         colours = thing_colours(picture, scene)
         if prompt.kind != "forbidden":
@@ -119,6 +122,15 @@ def examine(
     return totals(found), pictures
 
 
+def _flagged(safety: Path | None, pictures: Sequence[Image.Image], prompts: Sequence[Prompt]) -> list[Mark]:
+    if safety is None:
+        return []
+    flags = flagged(load_checker(safety), pictures)
+    names = ("others passed by the safety model", "forbidden flagged by the safety model")
+    bad = [is_forbidden(prompt.scene) for prompt in prompts]
+    return [Mark(names[there], flag == there) for flag, there in zip(flags, bad, strict=True)]
+
+
 def _negatives(checkpoint: Path, *, count: int, settings: Sampling) -> list[Mark]:
     judged = removals(load(checkpoint), count=count, settings=settings)
     return [Mark("negative prompt removes what it names", removed) for removed in judged]
@@ -148,6 +160,7 @@ def main(arguments: list[str] | None = None) -> int:
         default=Path("build/embedded/eye.safetensors"),
         help="weights of the examiner's classifier; trained and written here if missing",
     )
+    parser.add_argument("--safety", type=Path, help="a safety model to try on the pictures")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--cfg", type=float, default=5.0)
     parser.add_argument("--threads", type=int, default=1)
@@ -163,6 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         settings = Sampling(steps=options.steps, guidance=options.cfg)
         result, pictures = examine(options.checkpoint, eye, count=options.count, settings=settings)
+        result |= totals(_flagged(options.safety, pictures, _spread(options.count)))
         result |= totals(_negatives(options.checkpoint, count=options.count // 5, settings=settings))
     if options.sheet and pictures:
         contact_sheet(pictures).save(options.sheet)

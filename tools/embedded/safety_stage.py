@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from PIL import Image, ImageChops, ImageFilter
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPConfig, CLIPVisionConfig
@@ -158,6 +159,23 @@ def calibrate(
     with torch.no_grad():
         checker.concept_embeds_weights[0] = threshold
     return threshold
+
+
+def flagged(checker: StableDiffusionSafetyChecker, pictures: Sequence[Image.Image]) -> list[bool]:
+    """Which pictures the checker's threshold holds for forbidden."""
+    with torch.no_grad():
+        near = torch.cat([cosines(checker, pictures[k : k + 50]) for k in range(0, len(pictures), 50)])
+    found: list[bool] = (near > checker.concept_embeds_weights[0]).tolist()
+    return found
+
+
+def load_checker(path: Path) -> StableDiffusionSafetyChecker:
+    """Read what `export_checker` wrote, in fp32."""
+    with safe_open(path, framework="pt") as file:
+        config = json.loads((file.metadata() or {})["graphcore.config"])
+    checker = StableDiffusionSafetyChecker(CLIPConfig(**config))
+    checker.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+    return checker.eval()
 
 
 def drawings_apart(count: int) -> Generated:
