@@ -9,6 +9,7 @@ from pathlib import Path
 
 from graphcore.registry import Registry
 from tools.docs.cli import command_page
+from tools.docs.compatibility import compatibility_page
 from tools.docs.errors import error_page
 from tools.docs.nodes import node_page
 from tools.docs.schema import schema_file
@@ -22,6 +23,7 @@ def generated_pages() -> Mapping[Path, str]:
     registry = Registry.installed(allow=[PACK])
     return {
         ROOT / "docs" / "cli.md": command_page(),
+        ROOT / "docs" / "compatibility.md": compatibility_page(ROOT, registry),
         ROOT / "docs" / "errors.md": error_page(ROOT),
         ROOT / "docs" / "nodes.md": node_page(registry),
         ROOT / "workflows" / "workflow.schema.json": schema_file(registry),
