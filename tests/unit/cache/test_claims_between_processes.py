@@ -46,3 +46,28 @@ def test_a_claim_is_had_by_one_and_free_again_after_release(tmp_path: Path) -> N
     second = claim_file(path)
     assert second is not None
     second.release()
+
+
+def test_a_deep_expansion_holds_few_files_open(tmp_path: Path) -> None:
+    program = """
+import os, sys
+from pathlib import Path
+from graphcore import *
+
+@node("Deep")
+def deep(left: int) -> int | Expand:
+    if left == 0:
+        return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    inner = NodeEntry(type="Deep", inputs={"left": left - 1})
+    return Expand(Workflow(nodes={"inner": inner}), {"int": Link("inner")})
+
+registry = Registry([deep])
+graph = Graph(registry)
+graph.output("files", graph.Deep(left=400))
+with Engine(registry, settings=Settings(data_dir=Path(sys.argv[1]))) as engine:
+    print(engine.run(graph.workflow())["files"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert int(done.stdout) < 150
