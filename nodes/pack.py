@@ -51,6 +51,7 @@ MODULES: Final = (
     "training",
     "vae",
     "video",
+    "video_models",
     "watermark",
 )
 

@@ -24,6 +24,7 @@ WEIGHT_NAMES = ("diffusion_pytorch_model", "model")
 MAX_SHARDS = 200
 SINGLE_PARTS: Mapping[str, tuple[str, PartKind]] = {
     "AutoencoderKL": ("vae", "vae"),
+    "AutoencoderKLTemporalDecoder": ("vae", "video_vae"),
     "CLIPTextModel": ("text", "clip"),
     "CLIPTextModelWithProjection": ("text", "clip"),
 }
@@ -48,7 +49,8 @@ def open_folder(folder: Path, families: Families = FAMILIES) -> Checkpoint:
     family = _family(folder, evidence, families)
     parts = {"unet": _part("unet", family.network, folder / network, configs[network])}
     if "vae" in configs:
-        parts["vae"] = _part("vae", "vae", folder / "vae", configs["vae"])
+        made = SINGLE_PARTS.get(_made_by(configs["vae"]), ("vae", "vae"))
+        parts["vae"] = _part("vae", made[1], folder / "vae", configs["vae"])
     for tower in family.towers:
         if tower.folder in configs:
             parts[tower.part] = _part(tower.part, tower.kind, folder / tower.folder, configs[tower.folder])

@@ -9,7 +9,7 @@ from typing import Any
 
 from nodes.diffusion.families import PartPlace
 from nodes.diffusion.families.family import Layout, PartKind
-from nodes.diffusion.layouts import clip, mmdit, t5, unet, vae
+from nodes.diffusion.layouts import clip, mmdit, t5, unet, vae, video_unet, video_vae
 from nodes.diffusion.layouts.unet import Shapes
 from nodes.diffusion.model_config import merged
 from nodes.diffusion.safetensors_header import Header, TensorInfo
@@ -119,6 +119,10 @@ def _configuration(kind: PartKind, layout: Layout, shapes: Shapes) -> tuple[Layo
             return "original", unet.config_from(shapes)
         if _is_diffusers_unet(shapes):
             return "diffusers", unet.config_from(unet.original_shapes(shapes))
+    if kind == "video_unet" and "input_blocks.0.0.weight" in shapes:
+        return "original", video_unet.config_from(shapes)
+    if kind == "video_vae" and video_vae.is_video(shapes):
+        return "original", video_vae.config_from(shapes)
     if kind == "mmdit" and "x_embedder.proj.weight" in shapes:
         return "original", mmdit.config_from(shapes)
     if kind == "t5" and "shared.weight" in shapes:

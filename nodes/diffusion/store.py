@@ -41,6 +41,8 @@ from nodes.diffusion.textual_inversion import read_embedding
 from nodes.diffusion.tokenizer import find_t5_tokenizer, find_tokenizer
 from nodes.diffusion.unet_network import UNetNetwork, perturbable
 from nodes.diffusion.vae import VaeCodec
+from nodes.diffusion.video_network import VideoNetwork
+from nodes.diffusion.video_vae import TemporalVaeCodec
 from nodes.diffusion.weights import build, expected_bytes, load, patched, placed
 from nodes.merges import MergePatch
 from nodes.values import Clip, FileRef, Model, Patch, Vae
@@ -214,7 +216,8 @@ class ModelStore:
         """The autoencoder of `vae` for the length of the block."""
         part = self.checkpoint(vae.file).part("vae")
         with self._module(vae.file, part, self.vae_precision, ()) as module:
-            yield VaeCodec(module, self.vae_precision)
+            codec = TemporalVaeCodec if part.kind == "video_vae" else VaeCodec
+            yield codec(module, self.vae_precision)
 
     def opened(self, file: FileRef, open_file: Callable[[Path], OpenedT]) -> OpenedT:
         """What `open_file` tells of a file's header, read once."""
@@ -399,6 +402,10 @@ def _network(checkpoint: Checkpoint, module: nn.Module, precision: Precision) ->
         raise ModelFileError(f"{checkpoint.path.name} holds no diffusion network; choose another file.")
     if family.network == "mmdit":
         return MmditNetwork(
+            module, parameterization=parameterization, latent_format=latent, precision=precision
+        )
+    if family.network == "video_unet":
+        return VideoNetwork(
             module, parameterization=parameterization, latent_format=latent, precision=precision
         )
     return UNetNetwork(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from graphcore.errors import ModelFileError
 from nodes.diffusion.layouts import clip, clip_vision, controlnet, mmdit, t2i_adapter, unet, vae
+from nodes.diffusion.layouts import video_unet, video_vae
 from nodes.diffusion.layouts.rules import Rule, target_shape, to_target
 from nodes.diffusion.model_config import refuse_giant
 from nodes.diffusion.part import Part
@@ -31,6 +32,8 @@ ORIGINAL_RULES: Mapping[str, Callable[[Mapping[str, Any], Iterable[str]], tuple[
     "mmdit": mmdit.rules,
     "unet": unet.rules,
     "vae": vae.rules,
+    "video_unet": video_unet.rules,
+    "video_vae": video_vae.rules,
     "controlnet": controlnet.rules,
     "sd3_controlnet": controlnet.stability_rules,
     "t2i_adapter": t2i_adapter.original_rules,
@@ -188,6 +191,8 @@ def _construct(kind: str, config: Mapping[str, Any]) -> nn.Module:
     classes: dict[str, Any] = {
         "unet": diffusers.UNet2DConditionModel,
         "vae": diffusers.AutoencoderKL,
+        "video_unet": diffusers.UNetSpatioTemporalConditionModel,
+        "video_vae": diffusers.AutoencoderKLTemporalDecoder,
         "mmdit": diffusers.SD3Transformer2DModel,
         "controlnet": diffusers.ControlNetModel,
         "controlnet_union": diffusers.ControlNetUnionModel,

@@ -23,6 +23,8 @@ from nodes.diffusion.parameterization import (
 
 PartKind = Literal[
     "unet",
+    "video_unet",
+    "video_vae",
     "mmdit",
     "vae",
     "clip",
@@ -36,8 +38,11 @@ PartKind = Literal[
 Layout = Literal["original", "transformers", "openclip", "diffusers"]
 Joining = Literal["width", "sd3"]
 """How towers become one: side by side; or CLIPs side by side, filled up with zeros, and T5 after them."""
-ConditioningRule = Literal["text", "text+size", "text+score", "text+pooled"]
-"""What a network takes beside the text: nothing; SDXL's six sizes; the refiner's five; SD3's pooled vector."""
+ConditioningRule = Literal["text", "text+size", "text+score", "text+pooled", "picture"]
+"""What a network takes beside the text: nothing; SDXL's six sizes; the refiner's five; SD3's pooled vector.
+
+Or a picture in the place of a text (Stable Video Diffusion).
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
