@@ -47,6 +47,8 @@ class Narration:
         self.begun = False
         self.parents: dict[str, str] = {}
         self._displays: dict[str, str] = {}
+        self._tops: dict[str, str] = {}
+        self._roots: dict[str, str] = {}
         self._redact = redact
         self._tellers: Mapping[str, Callable[[Mapping[str, Any]], list[Said]]] = {
             "run-queued": self._queued,
@@ -64,8 +66,8 @@ class Narration:
         self._reset()
 
     def _reset(self) -> None:
-        self.parents.clear()
-        self._displays.clear()
+        for places in (self.parents, self._displays, self._tops, self._roots):
+            places.clear()
         self._running: dict[str, str] = {}
         self._steps: dict[str, tuple[int, int]] = {}
         self._early: dict[str, list[Progress]] = {}
@@ -268,18 +270,11 @@ class Narration:
 
     def _display(self, node: str) -> str:
         """The node that a node is shown as: the one it was expanded from, or the one that it stands for."""
-        for _ in range(len(self.parents) + 1):
-            shown_as = self._displays.get(node, self.parents.get(node))
-            if shown_as is None or shown_as == node:
-                break
-            node = shown_as
-        return node
+        return _top(node, self._tops, lambda below: self._displays.get(below, self.parents.get(below)))
 
     def _root(self, node: str) -> str:
         """The node of the prompt that a node is, or was expanded from."""
-        while (parent := self.parents.get(node)) is not None:
-            node = parent
-        return node
+        return _top(node, self._roots, self.parents.get)
 
     def place_of(self, node: str) -> dict[str, str | None]:
         """A node's entry in a history's `meta`."""
@@ -289,6 +284,21 @@ class Narration:
             "parent_node": self.parents.get(node),
             "real_node_id": self._root(node),
         }
+
+
+def _top(node: str, known: dict[str, str], above: Callable[[str], str | None]) -> str:
+    """Where going up from a node ends; `known` keeps what has been found, so that deep expansions cost little."""
+    passed: dict[str, None] = {}
+    while node not in known:
+        passed[node] = None
+        higher = above(node)
+        if higher is None or higher in passed:
+            known[node] = node
+        else:
+            node = higher
+    found = known[node]
+    known.update(dict.fromkeys(passed, found))
+    return found
 
 
 def retold(
