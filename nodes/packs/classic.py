@@ -160,6 +160,7 @@ class NodeClasses:
         self._registry = host.registry
         self.classes: dict[str, Any] = {}
         self.display_names: dict[str, str] = {}
+        self.web_folders: dict[str, str] = {}
 
     @classmethod
     def create(cls, host: PackHost) -> Self:
@@ -259,7 +260,7 @@ def offered(name: str) -> Any:
     if name == "NODE_DISPLAY_NAME_MAPPINGS":
         return classes.titles()
     if name == "EXTENSION_WEB_DIRS":
-        return {}
+        return classes.web_folders
     found = classes.get(name)
     if found is None:
         raise AttributeError(name)

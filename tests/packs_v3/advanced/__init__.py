@@ -193,6 +193,7 @@ class Switch(io.ComfyNode):
             return ["on_true"]
         if not switch and on_false is None:
             return ["on_false"]
+        return None
 
     @classmethod
     def execute(cls, switch, on_true=None, on_false=None):

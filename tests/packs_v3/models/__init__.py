@@ -8,9 +8,10 @@ import comfy.samplers
 import comfy.utils
 import latent_preview
 import node_helpers
-import nodes
 import torch
 from comfy.comfy_types import IO, ComfyNodeABC
+
+import nodes
 
 
 def inputs(**kinds):
