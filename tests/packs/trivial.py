@@ -103,6 +103,13 @@ def die(unless_file: str = "") -> int:
     return 0
 
 
+@node("Costly", category="test")
+def costly(text: str) -> str:
+    """Takes long enough to be worth keeping on disk."""
+    time.sleep(0.02)
+    return text * 2
+
+
 @node("Append", category="test", output=True, cacheable=False, reason="leaves a trace of each time it is run")
 def append(path: str, line: str) -> str:
     """Append a line to a file."""
