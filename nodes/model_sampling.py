@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Annotated, Literal
 
 from graphcore import Context, InputError, Range, node
-from nodes.choices import Share
+from nodes.choices import MAX_SIDE, Share
+from nodes.guidance_options import ComputeDtypeOption
+from nodes.network_options import ContinuousOption
 from nodes.values import (
     FlowShiftOption,
     Model,
@@ -15,6 +18,8 @@ from nodes.values import (
     PredictionOption,
     RescaleOption,
 )
+
+Sigma = Annotated[float, Range(0.0, 1000.0, step=0.001)]
 
 
 @node("ModelSamplingDiscrete", category="advanced/model", title="Model Sampling (Discrete)")
@@ -50,7 +55,7 @@ def model_sampling_sd3(
 @node("RescaleCFG", category="advanced/model", title="Rescale CFG")
 def rescale_cfg(model: Model, multiplier: Share = 0.7) -> Model:
     """Bring the contrast under classifier-free guidance back to that of the positive prediction (Lin et al. 2023)."""
-    return _with(model, RescaleOption(multiplier=multiplier))
+    return with_option(model, RescaleOption(multiplier=multiplier))
 
 
 @node("PerturbedAttentionGuidance", category="model_patches/unet", title="Perturbed-Attention Guidance")
@@ -58,18 +63,100 @@ def perturbed_attention_guidance(
     model: Model, scale: Annotated[float, Range(0.0, 100.0, step=0.01, round=0.01)] = 3.0
 ) -> Model:
     """Lead away from what a UNet predicts without its middle self-attention (Ahn et al. 2024); it costs half a step."""
-    return _with(model, PerturbedAttentionOption(scale=scale))
+    return with_option(model, PerturbedAttentionOption(scale=scale))
+
+
+@node("ModelSamplingAuraFlow", category="advanced/model", title="Model Sampling (AuraFlow)")
+def model_sampling_aura_flow(
+    ctx: Context, model: Model, shift: Annotated[float, Range(0.0, 100.0, step=0.01)] = 1.73
+) -> Model:
+    """The same as Model Sampling (SD3), with another usual shift; time stays in the model's own unit."""
+    return model_sampling_sd3(ctx, model, shift)
+
+
+@node("ModelSamplingFlux", category="advanced/model", title="Model Sampling (Flux)")
+def model_sampling_flux(
+    ctx: Context,
+    model: Model,
+    max_shift: Annotated[float, Range(0.0, 100.0, step=0.01)] = 1.15,
+    base_shift: Annotated[float, Range(0.0, 100.0, step=0.01)] = 0.5,
+    width: Annotated[int, Range(16, MAX_SIDE, step=8)] = 1024,
+    height: Annotated[int, Range(16, MAX_SIDE, step=8)] = 1024,
+) -> Model:
+    """Move the time of a rectified flow by the picture's size: the logarithm of the shift is linear in its tokens.
+
+    `base_shift` is for 256 tokens of 16 x 16 pixels, `max_shift` for 4096 (a picture of 1024 x 1024).
+    """
+    tokens = width * height / 16**2
+    logarithm = base_shift + (max_shift - base_shift) * (tokens - 256) / (4096 - 256)
+    if not -20 < logarithm < 20:
+        raise InputError(
+            "These shifts are too far apart for this size; bring them together.", code="bad-schedule"
+        )
+    return _sampled_so(ctx, model, FlowShiftOption(shift=math.exp(logarithm)))
+
+
+@node("ModelSamplingContinuousEDM", category="advanced/model", title="Model Sampling (Continuous EDM)")
+def model_sampling_continuous_edm(
+    ctx: Context,
+    model: Model,
+    sampling: Literal["v_prediction", "edm", "edm_playground_v2.5", "eps", "cosmos_rflow"],
+    sigma_max: Sigma = 120.0,
+    sigma_min: Sigma = 0.002,
+) -> Model:
+    """Say that a model was trained on continuous sigmas (Karras et al. 2022), and between which.
+
+    "edm" is with their preconditioning. Playground v2.5 and Cosmos, which have latents of their own, are not supported.
+    """
+    if sampling in ("edm_playground_v2.5", "cosmos_rflow"):
+        raise InputError(
+            f"'{sampling}' is for a family that is not supported; choose edm, v_prediction or eps.",
+            code="unsupported-choice",
+        )
+    return _between(
+        ctx, model, ContinuousOption(prediction=sampling, sigma_max=sigma_max, sigma_min=sigma_min)
+    )
+
+
+@node("ModelSamplingContinuousV", category="advanced/model", title="Model Sampling (Continuous V)")
+def model_sampling_continuous_v(
+    ctx: Context,
+    model: Model,
+    sampling: Literal["v_prediction"],
+    sigma_max: Sigma = 500.0,
+    sigma_min: Sigma = 0.03,
+) -> Model:
+    """Say that a model predicts v and was trained on continuous angles (Salimans & Ho 2022)."""
+    option = ContinuousOption(prediction=sampling, sigma_max=sigma_max, sigma_min=sigma_min, cosine=True)
+    return _between(ctx, model, option)
+
+
+@node("ModelComputeDtype", category="advanced/debug/model", title="Compute Dtype")
+def model_compute_dtype(model: Model, dtype: Literal["default", "fp32", "fp16", "bf16"]) -> Model:
+    """Compute with this model in another dtype than the engine's; its weights are held in that one then."""
+    return with_option(model, ComputeDtypeOption(dtype=dtype))
+
+
+def _between(ctx: Context, model: Model, option: ContinuousOption) -> Model:
+    if not 0 < option.sigma_min < option.sigma_max:
+        raise InputError(
+            f"The sigmas go from {option.sigma_max} down to {option.sigma_min}; let the first be the larger, and both "
+            "above 0.",
+            code="bad-schedule",
+        )
+    return _sampled_so(ctx, model, option)
 
 
 def _sampled_so(ctx: Context, model: Model, option: ModelOption) -> Model:
     """The model with an option, if it is one for its kind; raises InputError if not."""
     from nodes.diffusion.ksampling import parameterization_of
 
-    told = _with(model, option)
+    told = with_option(model, option)
     parameterization_of(ctx, told)
     return told
 
 
-def _with(model: Model, option: ModelOption) -> Model:
+def with_option(model: Model, option: ModelOption) -> Model:
+    """The model with an option; one of its kind that it had gives way."""
     others = tuple(other for other in model.options if type(other) is not type(option))
     return replace(model, options=(*others, option))

@@ -36,6 +36,7 @@ MODULES: Final = (
     "masks",
     "merging",
     "model_files",
+    "model_guidance",
     "model_sampling",
     "preprocessors",
     "primitives",

@@ -20,10 +20,27 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from graphcore.cache.codec import Codec
-from nodes import merges, steering, values
-from nodes.diffusion import guidance, safe_latent
+from nodes import guidance_options, merges, network_options, steering, values
+from nodes.diffusion import (
+    guidance,
+    guidance_formulas,
+    guidance_wrappers,
+    safe_latent,
+    self_attention_guidance,
+)
 
-_MODULES: Final = (values, merges, steering, guidance, safe_latent)
+_MODULES: Final = (
+    values,
+    merges,
+    guidance_options,
+    network_options,
+    steering,
+    guidance,
+    guidance_formulas,
+    guidance_wrappers,
+    self_attention_guidance,
+    safe_latent,
+)
 _BASES: Final = (values.Patch, values.ModelOption, values.ControlHint, values.Guidance)
 
 

@@ -22,6 +22,8 @@ from nodes.diffusion.samplers.protocol import DenoisedPair
 MOST_REPEATS = 4
 """How often the shortest context may be repeated to share a pass with a longer one."""
 
+MAPPED = "map:mid"
+"""The perturbation that changes nothing and asks for the map of the middle self-attention."""
 _NOTHING = 1e-37
 
 
@@ -44,6 +46,7 @@ class Denoiser:
     needs_uncond: bool = False
     check_cancelled: Callable[[], None] = lambda: None
     _joined: dict[tuple[int, ...], dict[str, Tensor]] = field(default_factory=dict)
+    _attention: dict[Branch, Tensor] = field(default_factory=dict)
 
     def __call__(self, x: Tensor, sigma: Tensor, step: int) -> DenoisedPair:
         """The guided prediction for x (batch, channels, height, width) at sigma (0-d), and the unconditional one.
@@ -54,8 +57,15 @@ class Denoiser:
         branches = list(self.guide.branches(share))
         if self.needs_uncond and NEGATIVE not in branches and self.entries.get(NEGATIVE.conditioning):
             branches.append(NEGATIVE)
+        self._attention.clear()
         predictions = Predictions(
-            x=x, sigma=sigma, step=step, share=share, denoised=self.predict(x, sigma, branches)
+            x=x,
+            sigma=sigma,
+            step=step,
+            share=share,
+            denoised=self.predict(x, sigma, branches),
+            again=lambda other, wanted: self.predict(other, sigma, wanted),
+            attention=self._attention,
         )
         denoised = self.guide(predictions)
         return DenoisedPair(denoised, predictions.denoised.get(NEGATIVE, denoised))
@@ -100,11 +110,26 @@ class Denoiser:
                 residuals = added if residuals is None else residuals + added
         if residuals is not None:
             self.check_cancelled()
+        perturbation = group[0].branch.perturbation
+        maps: list[Tensor] = []
         prediction = network(
-            scaled, timestep, conditions, residuals=residuals, perturbation=group[0].branch.perturbation
+            scaled,
+            timestep,
+            conditions,
+            residuals=residuals,
+            perturbation=perturbation,
+            **({"attention": maps} if perturbation == MAPPED else {}),
         )
+        self._keep_attention(group, maps, batch)
         denoised = network.parameterization.denoised(seen, prediction.to(x.dtype), sigma)
         return torch.split(denoised, batch)
+
+    def _keep_attention(self, group: Sequence[_Job], maps: Sequence[Tensor], batch: int) -> None:
+        """Attention to the whole latent, of the first entry of each branch that sees all of it."""
+        for each in maps:
+            for job, rows in zip(group, torch.split(each, batch), strict=True):
+                if job.entry.region is None:
+                    self._attention.setdefault(job.branch, rows)
 
     def _conditions(self, entries: Sequence[Entry], batch: int) -> dict[str, Tensor]:
         """The rows of a pass; they are the same at each step, so they are kept."""

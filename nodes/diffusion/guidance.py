@@ -9,8 +9,8 @@ formula needs it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, Self
 
 import torch
@@ -39,7 +39,9 @@ class Predictions:
     """All that guidance may look at.
 
     `x` and the predictions of x0, by branch, are (batch, channels, height, width); `sigma` is 0-d.
-    `share` is how much of the range of timesteps is done: 0 at pure noise, 1 at the end.
+    `share` is how much of the range of timesteps is done: 0 at pure noise, 1 at the end. `again` predicts branches for
+    another x at this sigma. `attention` (batch, tokens) is how much each place of the middle block was attended to,
+    for branches with the perturbation "map:mid".
     """
 
     x: Tensor
@@ -47,6 +49,8 @@ class Predictions:
     step: int
     share: float
     denoised: Mapping[Branch, Tensor]
+    again: Callable[[Tensor, Sequence[Branch]], Mapping[Branch, Tensor]] | None = None
+    attention: Mapping[Branch, Tensor] = field(default_factory=dict)
 
     def __getitem__(self, branch: Branch) -> Tensor:
         return self.denoised[branch]
@@ -218,45 +222,6 @@ class PerpNeg(Guidance):
         along = (negative * positive).sum(dims, keepdim=True) / (positive**2).sum(dims, keepdim=True)
         across = negative - along * positive
         return empty + self.scale * (positive - self.neg_scale * across)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DynamicThreshold(Guidance):
-    """CFG whose extremes are those of a smaller scale (after Saharia et al. 2022, "Imagen", section 2.3).
-
-    In each channel, values beyond the `percentile` of the guided prediction are cut off, and the rest is
-    shrunk to the reach that guidance with `mimic_scale` has ("reach"); "deviation" matches standard
-    deviations instead.
-    """
-
-    scale: float
-    mimic_scale: float = 7.0
-    percentile: float = 1.0
-    measure: Literal["reach", "deviation"] = "reach"
-
-    def start(self) -> Self:
-        return self
-
-    def branches(self, share: float) -> tuple[Branch, ...]:
-        return (POSITIVE, NEGATIVE)
-
-    def __call__(self, predictions: Predictions) -> Tensor:
-        positive, negative = predictions[POSITIVE], predictions[NEGATIVE]
-        guided = _towards(negative, positive, self.scale)
-        if self.scale == self.mimic_scale:
-            return guided
-        mimic = _towards(negative, positive, self.mimic_scale).flatten(2)
-        flat = guided.flatten(2)
-        mean = flat.mean(dim=2, keepdim=True)
-        centred, mimic = flat - mean, mimic - mimic.mean(dim=2, keepdim=True)
-        if self.measure == "deviation":
-            result = centred / centred.std(dim=2, keepdim=True) * mimic.std(dim=2, keepdim=True)
-        else:
-            wanted = mimic.abs().amax(dim=2, keepdim=True)
-            reach = torch.quantile(centred.abs(), self.percentile, dim=2, keepdim=True)
-            limit = torch.maximum(wanted, reach)
-            result = centred.clamp(-limit, limit) / limit * wanted
-        return (result + mean).reshape(guided.shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from graphcore.context import Context, Preview
 from graphcore.errors import InputError
-from nodes.diffusion.guidance import Cfg, DualCfg, Guided, PerpNeg, Perturbed, Unguided
+from nodes.diffusion.guidance import Cfg, DualCfg, PerpNeg, Unguided
 from nodes.diffusion.hints import HintResolver, require_hints_fit, with_shared_hints
 from nodes.diffusion.latents import require_finite
-from nodes.diffusion.model_options import reguided, reparameterized
+from nodes.diffusion.model_options import mask_strength, reguided, reparameterized
 from nodes.diffusion.network import Network
 from nodes.diffusion.parameterization import Parameterization
 from nodes.diffusion.pictures import to_pillow
@@ -106,6 +106,7 @@ def run_sampler(
                 add_noise=noise.seed is not None,
                 batch_index=latent.batch_index,
                 noise_mask=latent.noise_mask,
+                mask_strength=mask_strength(guider.model.options),
                 resolve_hint=HintResolver(store=store, stack=stack, network=network, latent=latent.samples),
                 progress=_progress(ctx, network),
                 check_cancelled=ctx.check_cancelled,
@@ -148,10 +149,9 @@ def conditioning_names(guidance: Guidance) -> tuple[str, ...]:
             return ("positive", "negative", "empty")
         case SafeLatentDiffusion():
             return ("positive", "negative", "unsafe")
-        case Perturbed(base=base) | Guided(base=base):
-            return conditioning_names(base)
         case _:
-            return ("positive", "negative")
+            base = getattr(guidance, "base", None)
+            return ("positive", "negative") if base is None else conditioning_names(base)
 
 
 def cfg_guider(model: Model, positive: Conditioning, negative: Conditioning, scale: float) -> Guider:

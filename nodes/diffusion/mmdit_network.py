@@ -78,10 +78,10 @@ class MmditNetwork:
         *,
         residuals: Residuals | None = None,
         perturbation: str | None = None,
+        attention: list[Tensor] | None = None,
     ) -> Tensor:
         """The flow for rows of scaled latents (see `Network`); sides that no patch divides are wrapped around."""
-        if perturbation is not None:
-            raise InputError(f"This model knows no perturbation '{perturbation}'.")
+        skipped = self._skipped(perturbation)
         height, width = x.shape[-2:]
         patch = self.module.config.patch_size
         wrapped = functional.pad(x, (0, -width % patch, 0, -height % patch), mode="circular")
@@ -92,6 +92,26 @@ class MmditNetwork:
             encoder_hidden_states=conditions["context"],
             pooled_projections=conditions["pooled"],
             block_controlnet_hidden_states=blocks,
+            skip_layers=skipped,
             return_dict=False,
         )[0]
         return flow[..., :height, :width]
+
+    def _skipped(self, perturbation: str | None) -> list[int] | None:
+        """The layers that "skip:7,8" names. Raises InputError for others, or layers that are not there."""
+        if perturbation is None:
+            return None
+        kind, _, listed = perturbation.partition(":")
+        if kind != "skip":
+            raise InputError(
+                f"This model knows no perturbation '{perturbation}'; it can skip layers alone.",
+                code="unsupported-choice",
+            )
+        layers = [int(layer) for layer in listed.split(",") if layer]
+        count = int(self.module.config.num_layers)
+        if any(layer >= count for layer in layers):
+            raise InputError(
+                f"This model has the layers 0 to {count - 1}, and {max(layers)} was to be skipped; name others.",
+                code="no-such-layer",
+            )
+        return layers

@@ -3,18 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TypeVar
+from dataclasses import fields, replace
+from typing import Any, TypeVar
 
 from graphcore.errors import InputError
-from nodes.diffusion.guidance import Cfg, Guided, Perturbed, RescaledCfg
+from nodes.diffusion.guidance import Cfg, FrameCfg, Guided, Perturbed, RescaledCfg
+from nodes.diffusion.guidance_formulas import MahiroCfg, ProjectedCfg, ThresholdedCfg, ZeroStarCfg
+from nodes.diffusion.guidance_wrappers import (
+    ContrastKept,
+    NegativeSkipping,
+    NoiseScaled,
+    NormLimited,
+    Operated,
+    TangentiallyDamped,
+)
 from nodes.diffusion.parameterization import (
+    ContinuousCosine,
+    ContinuousEdm,
     DiscreteDiffusion,
     LatentConsistency,
     Parameterization,
     Prediction,
     RectifiedFlow,
 )
+from nodes.diffusion.self_attention_guidance import SelfAttentionGuided
+from nodes.guidance_options import (
+    ComputeDtypeOption,
+    DifferentialOption,
+    FormulaOption,
+    FrameScaleOption,
+    MahiroOption,
+    NoiseScaleOption,
+    NormLimitOption,
+    OperationOption,
+    ProjectedOption,
+    SelfAttentionOption,
+    SkipLayersOption,
+    TangentialOption,
+    ThresholdOption,
+    ZeroStarOption,
+)
+from nodes.network_options import ContinuousOption
 from nodes.values import (
     FlowShiftOption,
     Guidance,
@@ -26,6 +55,8 @@ from nodes.values import (
 )
 
 _PREDICTIONS: dict[str, Prediction] = {"eps": "epsilon", "v_prediction": "v_prediction", "x0": "sample"}
+EDM_SIGMA_DATA = 0.5
+"""The deviation of the data that EDM networks are made for (Karras et al. 2022, table 1)."""
 OptionT = TypeVar("OptionT", bound=ModelOption)
 
 
@@ -37,6 +68,9 @@ def reparameterized(parameterization: Parameterization, options: Sequence[ModelO
     chosen = _last(options, PredictionOption)
     if chosen is not None:
         parameterization = _predicting(parameterization, chosen)
+    continuous = _last(options, ContinuousOption)
+    if continuous is not None:
+        parameterization = _continuous(parameterization, continuous)
     flow = _last(options, FlowShiftOption)
     if flow is not None:
         if not isinstance(parameterization, RectifiedFlow):
@@ -63,18 +97,102 @@ def _predicting(parameterization: Parameterization, chosen: PredictionOption) ->
     )
 
 
+def _continuous(parameterization: Parameterization, chosen: ContinuousOption) -> Parameterization:
+    if isinstance(parameterization, RectifiedFlow):
+        raise InputError(
+            "Continuous sigmas are for diffusion models, and this one is a rectified flow; take the node away.",
+            code="unsupported-choice",
+        )
+    span = {"sigma_min": chosen.sigma_min, "sigma_max": chosen.sigma_max}
+    if chosen.cosine:
+        return ContinuousCosine(**span)
+    if chosen.prediction == "edm":
+        return ContinuousEdm(**span, preconditioned=True, sigma_data=EDM_SIGMA_DATA)
+    return ContinuousEdm(**span, prediction=_PREDICTIONS[chosen.prediction])
+
+
 def reguided(guidance: Guidance, options: Sequence[ModelOption]) -> Guidance:
-    """The guidance as the options say; only plain classifier-free guidance can be rescaled."""
-    rescale = _last(options, RescaleOption)
-    if rescale is not None and isinstance(guidance, Cfg):
-        guidance = RescaledCfg(scale=guidance.scale, multiplier=rescale.multiplier)
-    perturbed = _last(options, PerturbedAttentionOption)
-    if perturbed is not None and perturbed.scale:
-        guidance = Perturbed(base=guidance, perturbation="pag:mid", scale=perturbed.scale)
-    functions = _last(options, GuidanceFunctions)
-    if functions is not None and functions.acts:
-        guidance = Guided(base=guidance, functions=functions)
+    """The guidance as the options say.
+
+    Of those that are formulas the last takes the place of plain classifier-free guidance, and of that alone; the
+    others are put around it in their order.
+    """
+    formulas = [option for option in options if isinstance(option, (FormulaOption, RescaleOption))]
+    if formulas and isinstance(guidance, Cfg):
+        guidance = _formula(guidance.scale, formulas[-1])
+    for option in options:
+        guidance = _around(guidance, option)
     return guidance
+
+
+def _formula(scale: float, option: FormulaOption | RescaleOption) -> Guidance:
+    match option:
+        case RescaleOption():
+            return RescaledCfg(scale=scale, multiplier=option.multiplier)
+        case ZeroStarOption():
+            return ZeroStarCfg(scale=scale)
+        case MahiroOption():
+            return MahiroCfg(scale=scale)
+        case ProjectedOption():
+            return ProjectedCfg(scale=scale, **_numbers(option))
+        case FrameScaleOption():
+            return FrameCfg(scale=scale, min_scale=option.min_scale, shape=option.shape)
+        case ThresholdOption():
+            return ThresholdedCfg(scale=scale, **_numbers(option))
+    return Cfg(scale=scale)
+
+
+def _around(guidance: Guidance, option: ModelOption) -> Guidance:
+    match option:
+        case PerturbedAttentionOption() if option.scale:
+            return Perturbed(base=guidance, perturbation="pag:mid", scale=option.scale)
+        case SelfAttentionOption() if option.scale:
+            return SelfAttentionGuided(base=guidance, scale=option.scale, blur_sigma=option.blur_sigma)
+        case SkipLayersOption() if option.layers:
+            return _skipping(guidance, option)
+        case TangentialOption():
+            return TangentiallyDamped(base=guidance)
+        case NormLimitOption():
+            return NormLimited(base=guidance, strength=option.strength)
+        case NoiseScaleOption():
+            return NoiseScaled(base=guidance, factor=option.factor)
+        case OperationOption():
+            return Operated(base=guidance, operation=option.operation)
+        case GuidanceFunctions() if option.acts:
+            return Guided(base=guidance, functions=option)
+    return guidance
+
+
+def _skipping(guidance: Guidance, option: SkipLayersOption) -> Guidance:
+    perturbation = "skip:" + ",".join(str(layer) for layer in option.layers)
+    if option.in_negative:
+        return NegativeSkipping(
+            base=guidance, perturbation=perturbation, start_share=option.start, end_share=option.end
+        )
+    guided = Perturbed(
+        base=guidance,
+        perturbation=perturbation,
+        scale=option.scale,
+        start_share=option.start,
+        end_share=option.end,
+    )
+    return ContrastKept(base=guided, share=option.rescale) if option.rescale else guided
+
+
+def mask_strength(options: Sequence[ModelOption]) -> float | None:
+    """How much a grey mask says when its places begin to change; None: grey is a mixture."""
+    option = _last(options, DifferentialOption)
+    return None if option is None else option.strength
+
+
+def compute_dtype(options: Sequence[ModelOption]) -> str | None:
+    """The dtype that a model was told to compute in."""
+    option = _last(options, ComputeDtypeOption)
+    return None if option is None else option.dtype
+
+
+def _numbers(option: ModelOption) -> dict[str, Any]:
+    return {entry.name: getattr(option, entry.name) for entry in fields(option)}
 
 
 def _last(options: Sequence[ModelOption], kind: type[OptionT]) -> OptionT | None:

@@ -11,8 +11,8 @@ guidance.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -66,19 +66,26 @@ class LatentScene:
     noise_mask: Tensor | None = None
 
 
+class AttentionAddition(Protocol):
+    """What is added to the result of cross-attention, at a layer's number, of its kind, and with its input."""
+
+    def __call__(self, place: int, layer: Any, hidden: Tensor) -> Tensor: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Residuals:
     """What hints add inside the network, already at their strengths.
 
     `down` are added to the skip connections (one each), `mid` after the middle block (ControlNet);
-    `intrablock` inside the down blocks (T2I-Adapter); `blocks` after transformer blocks (SD3 ControlNet).
-    Empty and None mean: nothing to add.
+    `intrablock` inside the down blocks (T2I-Adapter); `blocks` after transformer blocks (SD3 ControlNet);
+    `attention` within cross-attention (IP-Adapter). Empty and None mean: nothing to add.
     """
 
     down: tuple[Tensor, ...] = ()
     mid: Tensor | None = None
     intrablock: tuple[Tensor, ...] = ()
     blocks: tuple[Tensor, ...] = ()
+    attention: tuple[AttentionAddition, ...] = ()
 
     def __add__(self, other: Residuals) -> Residuals:
         mids = [mid for mid in (self.mid, other.mid) if mid is not None]
@@ -87,6 +94,7 @@ class Residuals:
             mid=mids[0] if len(mids) == 1 else mids[0] + mids[1] if mids else None,
             intrablock=_sum(self.intrablock, other.intrablock),
             blocks=_sum(self.blocks, other.blocks),
+            attention=self.attention + other.attention,
         )
 
 
@@ -119,6 +127,17 @@ class HintNetwork(Protocol):
         batch: int,
         regions: Sequence[Region | None],
     ) -> Residuals: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReadyHint:
+    """A hint made ready: what computes it, and what it adds to its entry's conditions, by names of its own.
+
+    Entries whose hints have the same network share a forward pass; their tensors may differ.
+    """
+
+    network: HintNetwork
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Network(Protocol):
@@ -161,12 +180,15 @@ class Network(Protocol):
         *,
         residuals: Residuals | None = None,
         perturbation: str | None = None,
+        attention: list[Tensor] | None = None,
     ) -> Tensor:
         """The raw prediction (epsilon, v, x0 or flow), of x's shape.
 
         `x` (rows, channels, height, width) is already scaled for the network, `timestep` (rows,) is float32
         in the network's own units (0-999 for SD, 0-1000 for SD3); `conditions` have `rows` rows each. All but
         the timestep come in `dtype`. `perturbation` names a change of its attention ("pag:mid": identity
-        self-attention in the middle block); a network that cannot do one raises InputError.
+        self-attention in the middle block; "map:mid": none, but how much each place there was attended to (rows,
+        tokens) is put into `attention`; "skip:7,8": without these layers); a network that cannot do one raises
+        InputError.
         """
         ...

@@ -187,16 +187,30 @@ class DiscreteDiffusion(_Diffusion):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ContinuousEdm(_Diffusion):
-    """Diffusion on continuous sigmas (Karras et al. 2022): timestep = log(sigma) / 4; SVD predicts v."""
+    """Diffusion on continuous sigmas (Karras et al. 2022): timestep = log(sigma) / 4; SVD predicts v.
+
+    With `preconditioned`, the network's output means what their equation 7 says, for data of deviation `sigma_data`.
+    """
 
     sigma_min: float = 0.002
     sigma_max: float = 700.0
     prediction: Prediction = "v_prediction"
+    preconditioned: bool = False
+    sigma_data: float = 1.0
     sigmas: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         table = torch.linspace(math.log(self.sigma_min), math.log(self.sigma_max), 1000).exp()
         object.__setattr__(self, "sigmas", table)
+
+    def scale_input(self, x: Tensor, sigma: Tensor) -> Tensor:
+        return x / (sigma**2 + self.sigma_data**2) ** 0.5
+
+    def denoised(self, x: Tensor, prediction: Tensor, sigma: Tensor) -> Tensor:
+        if not self.preconditioned:
+            return _Diffusion.denoised(self, x, prediction, sigma)
+        spread = sigma**2 + self.sigma_data**2
+        return x * self.sigma_data**2 / spread + prediction * sigma * self.sigma_data / spread**0.5
 
     def timestep(self, sigma: Tensor) -> Tensor:
         return 0.25 * sigma.log()
@@ -205,16 +219,48 @@ class ContinuousEdm(_Diffusion):
         return (timestep / 0.25).exp()
 
     def sigma_at(self, share: float) -> float:
-        if share <= 0:
-            return BEFORE_THE_BEGINNING
-        if share >= 1:
-            return 0.0
-        low, high = math.log(self.sigma_min), math.log(self.sigma_max)
-        return math.exp((high - low) * (1 - share) + low)
+        return _log_sigma_at(share, self.sigma_min, self.sigma_max)
 
     def share(self, sigma: Tensor) -> float:
         low, high = math.log(self.sigma_min), math.log(self.sigma_max)
         return 1 - (math.log(float(sigma)) - low) / (high - low)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ContinuousCosine(_Diffusion):
+    """Diffusion on continuous angles (Salimans & Ho 2022): timestep = 2/pi atan(sigma), in [0, 1]; it predicts v."""
+
+    sigma_min: float = 0.03
+    sigma_max: float = 500.0
+    prediction: Prediction = "v_prediction"
+    sigmas: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        table = torch.linspace(math.log(self.sigma_min), math.log(self.sigma_max), 1000).exp()
+        object.__setattr__(self, "sigmas", table)
+
+    def timestep(self, sigma: Tensor) -> Tensor:
+        return sigma.atan() / math.pi * 2
+
+    def sigma(self, timestep: Tensor) -> Tensor:
+        return (timestep * math.pi / 2).tan()
+
+    def sigma_at(self, share: float) -> float:
+        return _log_sigma_at(share, self.sigma_min, self.sigma_max)
+
+    def share(self, sigma: Tensor) -> float:
+        low, high = math.log(self.sigma_min), math.log(self.sigma_max)
+        return 1 - (math.log(float(sigma)) - low) / (high - low)
+
+
+def _log_sigma_at(share: float, lowest: float, highest: float) -> float:
+    """The sigma at a share of the range of logarithms."""
+    if share <= 0:
+        return BEFORE_THE_BEGINNING
+    if share >= 1:
+        return 0.0
+    low, high = math.log(lowest), math.log(highest)
+    return math.exp((high - low) * (1 - share) + low)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -20,7 +20,7 @@ from graphcore.errors import InputError
 from nodes.diffusion.denoiser import Denoiser
 from nodes.diffusion.entries import prepare_entries, rows_for
 from nodes.diffusion.guidance import started
-from nodes.diffusion.network import HintNetwork, LatentFormat, LatentScene, Network
+from nodes.diffusion.network import LatentFormat, LatentScene, Network, ReadyHint
 from nodes.diffusion.noise import SeededNoise, starting_noise
 from nodes.diffusion.parameterization import Parameterization
 from nodes.diffusion.preview import LatentPreview
@@ -40,7 +40,9 @@ class SamplingRequest:
     `latent` (batch, channels, height, width) is unscaled, as a VAE gives it; all zeros means "nothing yet".
     `sigmas` (steps + 1,) come from `schedules`. `noise` is drawn from `seed` and `batch_index` if it is None,
     and left out if `add_noise` is False. `noise_mask` (batch, height, width), of any size, is 1 where the
-    latent may change. `others` holds conditionings that some guidances want: "middle", "empty", "unsafe".
+    latent may change; with `mask_strength`, grey says when a place begins to: one of value m is kept until the
+    share m of the run is left (differential diffusion, Levin & Fried 2023). `others` holds conditionings that some
+    guidances want: "middle", "empty", "unsafe".
     """
 
     network: Network
@@ -56,7 +58,8 @@ class SamplingRequest:
     noise: Tensor | None = None
     batch_index: tuple[int, ...] | None = None
     noise_mask: Tensor | None = None
-    resolve_hint: Callable[[ControlHint], HintNetwork] | None = None
+    mask_strength: float | None = None
+    resolve_hint: Callable[[ControlHint], ReadyHint] | None = None
     progress: Progress = lambda done, total, preview: None
     check_cancelled: Callable[[], None] = lambda: None
 
@@ -182,11 +185,21 @@ class _Run:
         """The denoiser, where the mask lets it; elsewhere x is the latent with noise, and x0 the latent."""
         if self._mask is None:
             return self._denoiser(x, sigma, step)
+        mask = self._mask_at(self._mask, sigma)
         kept = self._parameterization.add_noise(self._latent, self._kept_noise, sigma)
-        pair = self._denoiser(x * self._mask + kept * (1 - self._mask), sigma, step)
-        return DenoisedPair(
-            pair.denoised * self._mask + self._latent * (1 - self._mask), pair.uncond_denoised
-        )
+        pair = self._denoiser(x * mask + kept * (1 - mask), sigma, step)
+        return DenoisedPair(pair.denoised * mask + self._latent * (1 - mask), pair.uncond_denoised)
+
+    def _mask_at(self, mask: Tensor, sigma: Tensor) -> Tensor:
+        """The mask, or with a strength what of it is at work at sigma."""
+        strength = self._request.mask_strength
+        if strength is None:
+            return mask
+        share = self._parameterization.share
+        last = self._sigmas[-1] if float(self._sigmas[-1]) > 0 else self._parameterization.sigmas[0]
+        first, end = share(self._sigmas[0]), share(last)
+        left = (end - share(sigma)) / (end - first) if end != first else 0.0
+        return torch.lerp(mask, (mask >= left).to(mask.dtype), strength)
 
     def _report(self, done: int, total: int, denoised: Tensor) -> None:
         rgb = self._request.network.latent_format.rgb

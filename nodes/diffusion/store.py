@@ -28,7 +28,7 @@ from nodes.diffusion.determinism import be_deterministic
 from nodes.diffusion.families import FAMILIES, Families
 from nodes.diffusion.leases import LeaseCache, Made, Usage
 from nodes.diffusion.mmdit_network import MmditNetwork
-from nodes.diffusion.model_options import reparameterized
+from nodes.diffusion.model_options import compute_dtype, reparameterized
 from nodes.diffusion.network import Network
 from nodes.diffusion.part import Part
 from nodes.diffusion.patches.lora import LoraPatcher
@@ -170,8 +170,14 @@ class ModelStore:
         if checkpoint.parameterization is not None:
             told = reparameterized(checkpoint.parameterization, model.options)
             checkpoint = replace(checkpoint, parameterization=told)
-        with self._module(model.file, checkpoint.part(model.part), self.precision, model.patches) as module:
-            yield _network(checkpoint, module, self.precision)
+        precision = self._precision(model)
+        with self._module(model.file, checkpoint.part(model.part), precision, model.patches) as module:
+            yield _network(checkpoint, module, precision)
+
+    def _precision(self, model: Model) -> Precision:
+        """That of the engine, or what the model was told to compute in."""
+        chosen = compute_dtype(model.options)
+        return self.precision if chosen in (None, "default") else choose_precision(self.device, chosen)
 
     @contextmanager
     def trainable(self, model: Model) -> Iterator[Network]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor
 
 from graphcore.errors import InputError
+from nodes.diffusion.attention_additions import addition_switch
 from nodes.diffusion.extra_channels import extra_channels
 from nodes.diffusion.families.family import ConditioningRule
 from nodes.diffusion.network import LatentFormat, LatentScene, Residuals
@@ -23,6 +24,7 @@ from nodes.diffusion.parameterization import Parameterization
 from nodes.diffusion.precision import Precision
 from nodes.values import ConditioningEntry
 
+PERTURBATIONS = ("pag:mid", "map:mid")
 REFINER_SCORE = 6.0
 SIZES = {"text+size": 6, "text+score": 5}
 
@@ -84,6 +86,7 @@ class UNetNetwork:
         *,
         residuals: Residuals | None = None,
         perturbation: str | None = None,
+        attention: list[Tensor] | None = None,
     ) -> Tensor:
         """The raw prediction for rows of scaled latents (see `Network`)."""
         if "concat" in conditions:
@@ -94,7 +97,9 @@ class UNetNetwork:
             extra["added_cond_kwargs"] = {"text_embeds": conditions["pooled"], "time_ids": coarse + fine}
         if residuals is not None:
             extra |= self._additions(residuals)
-        with self._switch.set(perturbation):
+        additions = residuals.attention if residuals is not None else ()
+        adding = addition_switch(self.module).set(additions) if additions else nullcontext()
+        with self._switch.set(perturbation, attention), adding:
             prediction: Tensor = self.module(
                 x.contiguous(memory_format=self.precision.memory_format),
                 timestep,
@@ -151,23 +156,27 @@ def perturbable(module: Any) -> Switch:
 
 
 class Switch(threading.local):
-    """Which perturbation the forward pass of this thread wants."""
+    """Which perturbation the forward pass of this thread wants, and where its map of attention is put."""
 
     identity = False
+    attention: list[Tensor] | None = None
 
     @contextmanager
-    def set(self, perturbation: str | None) -> Iterator[None]:
-        if perturbation not in (None, "pag:mid"):
-            raise InputError(f"This model knows no perturbation '{perturbation}'; it has 'pag:mid'.")
-        self.identity = perturbation is not None
+    def set(self, perturbation: str | None, attention: list[Tensor] | None) -> Iterator[None]:
+        if perturbation not in (None, *PERTURBATIONS):
+            known = " and ".join(f"'{name}'" for name in PERTURBATIONS)
+            raise InputError(f"This model knows no perturbation '{perturbation}'; it has {known}.")
+        self.identity, self.attention = perturbation == "pag:mid", attention
         try:
             yield
         finally:
-            self.identity = False
+            self.identity, self.attention = False, None
 
 
 class _PerturbedAttention(AttnProcessor2_0):  # type: ignore[misc]
-    """Self-attention that can be told to look only at itself (Ahn et al. 2024, perturbed-attention guidance)."""
+    """Self-attention that can be told to look only at itself (Ahn et al. 2024, perturbed-attention guidance), or to
+    tell how much each place is attended to (Hong et al. 2022, self-attention guidance).
+    """
 
     def __init__(self, switch: Switch) -> None:
         super().__init__()
@@ -177,8 +186,17 @@ class _PerturbedAttention(AttnProcessor2_0):  # type: ignore[misc]
         if self.switch.identity:
             values: Tensor = attn.to_out[0](attn.to_v(hidden_states))
             return values
+        if self.switch.attention is not None and not self.switch.attention:
+            self.switch.attention.append(_attended(attn, hidden_states))
         attended: Tensor = super().__call__(attn, hidden_states, *args, **kwargs)
         return attended
+
+
+def _attended(attn: Attention, hidden_states: Tensor) -> Tensor:
+    """How much each token is attended to in all, on average over heads: (rows, tokens), float32."""
+    query, key = (attn.head_to_batch_dim(project(hidden_states)) for project in (attn.to_q, attn.to_k))
+    scores: Tensor = attn.get_attention_scores(query, key).float()
+    return scores.reshape(len(hidden_states), attn.heads, *scores.shape[1:]).mean(dim=1).sum(dim=1)
 
 
 def _single(width: Any) -> int:

@@ -15,7 +15,6 @@ from nodes.diffusion.guidance import (
     Branch,
     Cfg,
     DualCfg,
-    DynamicThreshold,
     FrameCfg,
     PerpNeg,
     Predictions,
@@ -23,6 +22,7 @@ from nodes.diffusion.guidance import (
     Unguided,
     started,
 )
+from nodes.diffusion.guidance_formulas import ThresholdedCfg
 from nodes.diffusion.safe_latent import SAFETY_PRESETS, SafeLatentDiffusion
 from nodes.values import Guidance
 from tests.unit.sampling.toys import randn
@@ -105,7 +105,7 @@ def test_a_negative_along_the_positive_has_no_effect() -> None:
 
 @pytest.mark.parametrize("percentile", [1.0, 0.95])
 def test_dynamic_threshold_has_the_reach_of_the_smaller_scale(percentile: float) -> None:
-    result = guided(DynamicThreshold(scale=15.0, mimic_scale=5.0, percentile=percentile))
+    result = guided(ThresholdedCfg(scale=15.0, mimic_scale=5.0, percentile=percentile))
     mimic = NEG + 5 * (POS - NEG)
 
     def reach(latent: Tensor) -> Tensor:
@@ -120,13 +120,13 @@ def test_dynamic_threshold_has_the_reach_of_the_smaller_scale(percentile: float)
 
 
 def test_dynamic_threshold_by_deviation() -> None:
-    result = guided(DynamicThreshold(scale=15.0, mimic_scale=5.0, measure="deviation"))
+    result = guided(ThresholdedCfg(scale=15.0, mimic_scale=5.0, deviation=True))
     mimic = NEG + 5 * (POS - NEG)
     assert torch.allclose(result.flatten(2).std(dim=2), mimic.flatten(2).std(dim=2))
 
 
 def test_equal_scales_threshold_nothing() -> None:
-    assert torch.allclose(guided(DynamicThreshold(scale=7.0, mimic_scale=7.0)), NEG + 7 * (POS - NEG))
+    assert torch.allclose(guided(ThresholdedCfg(scale=7.0, mimic_scale=7.0)), NEG + 7 * (POS - NEG))
 
 
 def safe_by_the_paper(rules: dict[str, float], scale: float, steps: int) -> Tensor:

@@ -153,6 +153,7 @@ class MeanNetwork:
         *,
         residuals: Residuals | None = None,
         perturbation: str | None = None,
+        attention: list[Tensor] | None = None,
     ) -> Tensor:
         context = conditions["context"]
         self.calls.append((tuple(x.shape), tuple(context.shape), perturbation))
