@@ -38,6 +38,33 @@ class ClipVisionOutput:
     vision: ClipVision
 
 
+@socket("IPADAPTER")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IpAdapter:
+    """An IP-Adapter, by reference."""
+
+    file: FileRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class IpAdapterHint(ControlHint):
+    """Pictures as a prompt: what CLIP sees in them, and the IP-Adapter that brings it into the network.
+
+    With `together`, every sample is shown all pictures; else each its own. With `blank` it is shown none, which is
+    the other side of guidance. `mask` (batch, height, width) says where it acts. `start` and `end` are shares of the
+    schedule.
+    """
+
+    adapter: IpAdapter
+    output: ClipVisionOutput
+    strength: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+    mask: Tensor | None = None
+    together: bool = True
+    blank: bool = False
+
+
 @socket("CONTROL_NET")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlNet:

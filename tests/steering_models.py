@@ -9,7 +9,7 @@ from typing import Any
 import diffusers
 import torch
 
-from nodes.diffusion.layouts import clip_vision, controlnet, t2i_adapter
+from nodes.diffusion.layouts import clip_vision, controlnet, ip_adapter, t2i_adapter
 from nodes.diffusion.layouts.rules import to_original
 from tests.models import (
     State,
@@ -159,3 +159,33 @@ def openclip_vision_state(module: Any) -> State:
     """A CLIP image encoder in OpenCLIP's layout, below `visual.`."""
     state = module.state_dict()
     return prefixed("visual.", to_original(state, clip_vision.rules("openclip", state)))
+
+
+@cache
+def image_adapter(family: str = "sd1", kind: str = "plain") -> State:
+    """An IP-Adapter for the tiny UNet of a family, in the layout of its files; `vision_tower` is its encoder."""
+    unet = PARTS[family]().unet
+    layers = [name for name in unet.attn_processors if name.endswith("attn2.processor")]
+    weights = [unet.get_submodule(name.removesuffix(".processor")).to_k.weight.shape for name in layers]
+    context = weights[0][1]
+    sizes: dict[str, dict[str, Any]] = {
+        "plain": {"image_embed_dim": 64, "cross_attention_dim": context, "num_image_text_embeds": 4},
+        "full": {"image_embed_dim": 64, "cross_attention_dim": context},
+        "plus": {
+            "embed_dims": 64,
+            "output_dims": context,
+            "hidden_dims": 64,
+            "depth": 4,
+            "heads": 1,
+            "num_queries": 4,
+        },
+    }
+    config = {
+        "kind": kind,
+        "places": [2 * place + 1 for place in range(len(layers))],
+        "widths": [tuple(shape) for shape in weights],
+        **sizes[kind],
+    }
+    module = seeded(lambda: ip_adapter.from_config(config), 60)
+    state = module.state_dict()
+    return to_original(state, ip_adapter.rules(config, state))

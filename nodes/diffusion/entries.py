@@ -9,18 +9,19 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from graphcore.errors import InputError
-from nodes.diffusion.network import HintNetwork, LatentScene, Network
+from nodes.diffusion.network import HintNetwork, LatentScene, Network, ReadyHint
 from nodes.diffusion.region import Region, entry_region, entry_weight
 from nodes.values import Conditioning, ConditioningEntry, ControlHint
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hint:
-    """A hint with the sigmas between which it acts."""
+    """A hint with the sigmas between which it acts, and what it adds to the conditions of its entry."""
 
     network: HintNetwork
     start_sigma: float
     end_sigma: float
+    tensors: Mapping[str, Tensor]
 
     def acts(self, sigma: float) -> bool:
         """True within its range."""
@@ -59,7 +60,7 @@ def prepare_entries(
     network: Network,
     conditionings: Mapping[str, Conditioning],
     scene: LatentScene,
-    resolve_hint: Callable[[ControlHint], HintNetwork] | None = None,
+    resolve_hint: Callable[[ControlHint], ReadyHint] | None = None,
 ) -> dict[str, list[Entry]]:
     """All conditionings of a run, ready for the network.
 
@@ -87,7 +88,7 @@ def prepare_entries(
 def _hints(
     network: Network,
     entry: ConditioningEntry,
-    resolve: Callable[[ControlHint], HintNetwork] | None,
+    resolve: Callable[[ControlHint], ReadyHint] | None,
     known: dict[int, Hint],
 ) -> tuple[Hint, ...]:
     found = []
@@ -97,9 +98,10 @@ def _hints(
                 raise InputError(
                     f"Nothing here can compute a {type(hint).__name__} hint.", code="unresolved-hint"
                 )
-            live = resolve(hint)
+            ready = resolve(hint)
             sigma_at = network.parameterization.sigma_at
-            known[id(hint)] = Hint(live, sigma_at(live.start), sigma_at(live.end))
+            start, end = sigma_at(ready.network.start), sigma_at(ready.network.end)
+            known[id(hint)] = Hint(ready.network, start, end, ready.tensors)
         found.append(known[id(hint)])
     return tuple(found)
 
@@ -110,7 +112,10 @@ def _prepare(
     height, width = scene.latent.shape[-2:]
     region = entry_region(entry, height, width)
     tensors = {}
-    for name, tensor in network.conditions(entry, scene).items():
+    given = dict(network.conditions(entry, scene))
+    for hint in hints:
+        given |= hint.tensors
+    for name, tensor in given.items():
         tensor = tensor.to(network.device)
         if tensor.is_floating_point():
             tensor = tensor.to(network.dtype)
@@ -144,7 +149,8 @@ def _mirror_area(entry: Entry, others: list[Entry]) -> None:
     tensors = dict(best.tensors)
     if "concat" in tensors:
         tensors["concat"] = entry.tensors["concat"]
-    others.append(replace(entry, tensors=tensors))
+    hints = tuple(hint for hint in entry.hints if hint.tensors.keys() <= tensors.keys())
+    others.append(replace(entry, tensors=tensors, hints=hints))
 
 
 def rows_for(tensor: Tensor, batch: int) -> Tensor:

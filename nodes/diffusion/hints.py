@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from graphcore.errors import InputError
+from nodes.diffusion.clip_vision import vision_encoder
 from nodes.diffusion.control_file import ControlFile, open_control
 from nodes.diffusion.control_networks import AdapterControl, TransformerControl, UNetControl, UnionControl
-from nodes.diffusion.network import HintNetwork, Network
+from nodes.diffusion.ip_adapter import ImagePrompt, image_tokens, open_ip_adapter, wanted_of
+from nodes.diffusion.network import HintNetwork, Network, ReadyHint
 from nodes.diffusion.part import Part
 from nodes.diffusion.region import resized_mask
 from nodes.diffusion.resizing import resize
 from nodes.diffusion.store import ModelStore
 from nodes.diffusion.weights import expected_bytes, load, read_tensor
-from nodes.steering import ControlNet, ControlNetHint
+from nodes.steering import ControlNet, ControlNetHint, IpAdapterHint
 from nodes.values import Conditioning, ControlHint, Model
 
 MADE_FOR = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "SDXL", 1280: "the SDXL refiner"}
@@ -38,6 +41,21 @@ def require_hints_fit(store: ModelStore, model: Model, conditionings: Iterable[C
             for hint in entry.hints:
                 if isinstance(hint, ControlNetHint):
                     _require_control_fits(store, hint, base, title)
+                if isinstance(hint, IpAdapterHint):
+                    _require_adapter_fits(store, hint, model, base, title)
+
+
+def _require_adapter_fits(
+    store: ModelStore, hint: IpAdapterHint, model: Model, base: Part, title: str
+) -> None:
+    part = store.opened(hint.adapter.file, open_ip_adapter)
+    outline = store.outline(model.file, base) if base.kind == "unet" else {}
+    layers = [shape for name, shape in outline.items() if name.endswith("attn2.to_k.weight")]
+    widths = [tuple(shape) for shape in part.config["widths"]]
+    if widths != layers:
+        width = widths[0][1]
+        _refuse(hint.adapter.file.name, MADE_FOR.get(width, f"text {width} wide"), title)
+    wanted_of(part, hint.output)
 
 
 def _require_control_fits(store: ModelStore, hint: ControlNetHint, base: Part, title: str) -> None:
@@ -116,12 +134,48 @@ class HintResolver:
     stack: ExitStack
     network: Network
     latent: Tensor
+    _prompts: dict[tuple[object, ...], ImagePrompt] = field(default_factory=dict)
 
-    def __call__(self, hint: ControlHint) -> HintNetwork:
+    def __call__(self, hint: ControlHint) -> ReadyHint:
         """A hint ready to compute; raises InputError for one of an unknown kind."""
         if isinstance(hint, ControlNetHint):
-            return self._control(hint)
+            return ReadyHint(network=self._control(hint))
+        if isinstance(hint, IpAdapterHint):
+            return self._image_prompt(hint)
         raise InputError(f"Nothing here can compute a {type(hint).__name__} hint.", code="unresolved-hint")
+
+    def _image_prompt(self, hint: IpAdapterHint) -> ReadyHint:
+        """Both sides of guidance get the same network, so that they share forward passes."""
+        part = self.store.opened(hint.adapter.file, open_ip_adapter)
+        key = (hint.adapter, hint.strength, hint.start, hint.end, id(hint.mask))
+        if key not in self._prompts:
+            lease = self.store.companion(
+                ("ip_adapter", hint.adapter.file),
+                partial(load, part),
+                expected_bytes=expected_bytes(part, self.store.precision),
+            )
+            module: Any = self.stack.enter_context(lease)
+            self._prompts[key] = ImagePrompt(
+                network=module,
+                name=f"image.{len(self._prompts)}",
+                strength=hint.strength,
+                start=hint.start,
+                end=hint.end,
+                mask=None if hint.mask is None else hint.mask.to(self.network.device),
+                size=(self.latent.shape[-2], self.latent.shape[-1]),
+            )
+        prompt = self._prompts[key]
+        tokens = image_tokens(prompt.network, self._seen(hint, part), together=hint.together)
+        return ReadyHint(network=prompt, tensors={prompt.name: tokens})
+
+    def _seen(self, hint: IpAdapterHint, part: Part) -> Tensor:
+        seen = wanted_of(part, hint.output)
+        if not hint.blank:
+            return seen
+        if part.config["kind"] == "plain":
+            return torch.zeros_like(seen)
+        with vision_encoder(self.store, hint.output.vision) as encoder:
+            return wanted_of(part, encoder.blank()).expand_as(seen)
 
     def _control(self, hint: ControlNetHint) -> HintNetwork:
         control = self.store.opened(hint.control.file, open_control)

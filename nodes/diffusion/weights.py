@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from graphcore.errors import ModelFileError
-from nodes.diffusion.layouts import clip, clip_vision, controlnet, mmdit, t2i_adapter, unet, vae
+from nodes.diffusion.layouts import clip, clip_vision, controlnet, ip_adapter, mmdit, t2i_adapter, unet, vae
 from nodes.diffusion.layouts import video_unet, video_vae
 from nodes.diffusion.layouts.rules import Rule, target_shape, to_target
 from nodes.diffusion.model_config import refuse_giant
@@ -28,6 +28,10 @@ TIED = "encoder.embed_tokens.weight"
 """T5's token table under its second name."""
 IGNORED_HEADS = frozenset({"loss", "model_ema"})
 SHOWN = 3
+COMPANIONS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "clip_vision": clip_vision.from_config,
+    "ip_adapter": ip_adapter.from_config,
+}
 ORIGINAL_RULES: Mapping[str, Callable[[Mapping[str, Any], Iterable[str]], tuple[Rule, ...]]] = {
     "mmdit": mmdit.rules,
     "unet": unet.rules,
@@ -37,6 +41,7 @@ ORIGINAL_RULES: Mapping[str, Callable[[Mapping[str, Any], Iterable[str]], tuple[
     "controlnet": controlnet.rules,
     "sd3_controlnet": controlnet.stability_rules,
     "t2i_adapter": t2i_adapter.original_rules,
+    "ip_adapter": ip_adapter.rules,
 }
 
 
@@ -179,9 +184,9 @@ def _construct(kind: str, config: Mapping[str, Any]) -> nn.Module:
         from nodes.diffusion.clip_text import ClipText
 
         return ClipText(config)
-    if kind == "clip_vision":
-        vision: nn.Module = clip_vision.from_config(config)
-        return vision
+    if kind in COMPANIONS:
+        companion: nn.Module = COMPANIONS[kind](config)
+        return companion
     if kind == "t5":
         from nodes.diffusion.t5_text import T5Text
 

@@ -34,6 +34,7 @@ PartKind = Literal[
     "controlnet_union",
     "sd3_controlnet",
     "t2i_adapter",
+    "ip_adapter",
 ]
 Layout = Literal["original", "transformers", "openclip", "diffusers"]
 Joining = Literal["width", "sd3"]

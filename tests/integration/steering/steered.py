@@ -96,23 +96,26 @@ def texts(path: Path) -> dict[str, Any]:
     return read
 
 
-def theirs(
-    folder: Path, models: TinyModels, family: str, kind: str, *, extra: dict[str, Any], **arguments: Any
-) -> Tensor:
-    """The latent that diffusers' pipeline class `kind` makes, as the VAE takes it; `extra` are its components."""
+def loaded_pipeline(folder: Path, family: str, kind: str, *, extra: dict[str, Any]) -> Any:
+    """Diffusers' pipeline class `kind` for the tiny model of a family; `extra` are its further components."""
     parts = parts_of(family)
     plain = pipeline(folder_for(folder / "folder", parts, {}), parts, {})
-    components = {**plain.components, **extra}
     made_by = getattr(diffusers, kind)
     settings = {
         "requires_safety_checker": False,
         "force_zeros_for_empty_prompt": False,
         "add_watermarker": False,
-        **components,
+        **plain.components,
+        **extra,
     }
     known = inspect.signature(made_by).parameters
     made = made_by(**{name: value for name, value in settings.items() if name in known})
     made.set_progress_bar_config(disable=True)
+    return made
+
+
+def settings_for(models: TinyModels, family: str) -> dict[str, Any]:
+    """What pipelines are asked for, so that they make our picture."""
     given: dict[str, Any] = {
         "prompt": PROMPT,
         "negative_prompt": NEGATIVE,
@@ -122,12 +125,17 @@ def theirs(
         "output_type": "latent",
         "height": SIDE,
         "width": SIDE,
-        **arguments,
     }
-    if family == "sd2":
-        given |= texts(getattr(models, family)())
-    latent: Tensor = made(**given).images
-    return latent / parts.vae.config.scaling_factor
+    return given | (texts(getattr(models, family)()) if family == "sd2" else {})
+
+
+def theirs(
+    folder: Path, models: TinyModels, family: str, kind: str, *, extra: dict[str, Any], **arguments: Any
+) -> Tensor:
+    """The latent that diffusers' pipeline class `kind` makes, as the VAE takes it; `extra` are its components."""
+    made = loaded_pipeline(folder, family, kind, extra=extra)
+    latent: Tensor = made(**settings_for(models, family), **arguments).images
+    return latent / made.vae.config.scaling_factor
 
 
 def assert_alike(one: Tensor, other: Tensor) -> None:

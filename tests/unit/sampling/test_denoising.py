@@ -13,7 +13,7 @@ from graphcore.errors import InputError
 from nodes.diffusion.denoiser import Denoiser, join_conditions
 from nodes.diffusion.entries import prepare_entries
 from nodes.diffusion.guidance import NEGATIVE, POSITIVE, Cfg, Perturbed, Unguided, started
-from nodes.diffusion.network import LatentScene, Residuals
+from nodes.diffusion.network import LatentScene, ReadyHint, Residuals
 from nodes.diffusion.region import Region
 from nodes.values import Area, Conditioning, ControlHint, Guidance
 from tests.unit.sampling.toys import MeanNetwork, randn, text
@@ -229,7 +229,7 @@ def test_hints_add_up_and_end_in_time() -> None:
         Unguided(),
         x,
         positive=text(1.0, hints=hints),
-        resolve_hint=lambda hint: strengths[id(hint)],
+        resolve_hint=lambda hint: ReadyHint(network=strengths[id(hint)]),
     )
     call(x, torch.tensor(10.0), 0)
     call(x, torch.tensor(0.1), 1)
