@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tools.embedded.annexe import Annexe
 from tools.embedded.recipe import SMOKE
 from tools.embedded.train import main
 from tools.embedded.workshop import Workshop
@@ -72,12 +73,12 @@ def test_a_stopped_stage_continues_bit_for_bit(trained: Path, tmp_path: Path, st
         "rereading": shop.reread,
         "refining": shop.refine_diffusion,
         "decoder": shop.train_decoder,
-        "safety": shop.train_safety,
+        "safety": Annexe(shop).train_safety,
         "pair-reading": shop.read_pairs,
         "finishing": shop.finish_diffusion,
-        "upscaler": shop.train_upscaler,
-        "vision": shop.train_vision,
-        "control": shop.train_control,
+        "upscaler": Annexe(shop).train_upscaler,
+        "vision": Annexe(shop).train_vision,
+        "control": Annexe(shop).train_control,
     }[stage]
     run(resume=False, stop=2)
     run(resume=True)

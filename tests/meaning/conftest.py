@@ -15,6 +15,7 @@ from torch import Tensor
 
 from graphcore import Engine, Graph, Settings
 from graphcore.builder import NodeHandle, Output
+from nodes.values import Image
 from tools.embedded.sampling import contact_sheet
 
 CHECKPOINT = "scenes-v1.safetensors"
@@ -55,7 +56,9 @@ class Studio:
         """Decode, run, and return the pictures: (batch, height, width, 3) in [0, 1]."""
         decoded = graph.VAEDecode(samples=samples, vae=checkpoint.vae)
         graph.output("image", decoded)
-        pixels: Tensor = self.engine.run(graph.workflow())["image"].pixels
+        image = self.engine.run(graph.workflow())["image"]
+        assert isinstance(image, Image)
+        pixels = image.pixels
         self.sheet += [_picture(one) for one in pixels]
         return pixels
 

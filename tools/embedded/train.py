@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from tools.embedded.annexe import Annexe
 from tools.embedded.recipe import SMOKE, Recipe
 from tools.embedded.workshop import Workshop
 
@@ -58,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run_stage(shop: Workshop, stage: str, options: argparse.Namespace) -> None:
     """Run one stage with the command line's options."""
+    annexe = Annexe(shop)
     trained = {
         "vae": shop.train_vae,
         "text": shop.train_text,
@@ -67,10 +69,10 @@ def run_stage(shop: Workshop, stage: str, options: argparse.Namespace) -> None:
         "pair-reading": shop.read_pairs,
         "finishing": shop.finish_diffusion,
         "decoder": shop.train_decoder,
-        "safety": shop.train_safety,
-        "upscaler": shop.train_upscaler,
-        "vision": shop.train_vision,
-        "control": shop.train_control,
+        "safety": annexe.train_safety,
+        "upscaler": annexe.train_upscaler,
+        "vision": annexe.train_vision,
+        "control": annexe.train_control,
     }
     if stage in trained:
         saved = (shop.folder / stage / "state.pt").exists()
@@ -84,12 +86,12 @@ def run_stage(shop: Workshop, stage: str, options: argparse.Namespace) -> None:
         for phase in phases:
             shop.encode(phase, part=options.part, parts=options.parts)
     elif stage == "safety-pictures":
-        shop.sample_for_safety(options.output)
+        annexe.sample_for_safety(options.output)
     elif stage == "export-safety":
-        size = shop.export_safety(options.safety_output, date=options.date)
+        size = annexe.export_safety(options.safety_output, date=options.date)
         print(f"{options.safety_output}: {size / 1e6:.1f} MB")
     elif stage == "export-companions":
-        for name, size in shop.export_companions(options.companions_output, date=options.date).items():
+        for name, size in annexe.export_companions(options.companions_output, date=options.date).items():
             print(f"{options.companions_output / name}: {size / 1e6:.1f} MB")
     else:
         size = shop.export(options.output, title=TITLE, date=options.date)

@@ -67,7 +67,8 @@ class UpscalerStage:
         with torch.autocast(small.device.type, dtype=torch.bfloat16):
             made = self.model(small)
         error = made.float() - large
-        return _SQUARED * error.square().mean() + error.abs().mean()
+        loss: Tensor = _SQUARED * error.square().mean() + error.abs().mean()
+        return loss
 
     def measure(self) -> dict[str, float]:
         """Peak signal-to-noise ratio on unseen pictures in dB, of the network and of bicubic enlargement."""
@@ -94,7 +95,8 @@ class UpscalerStage:
         with torch.no_grad(), torch.autocast(small.device.type, dtype=torch.bfloat16):
             mean = self.vae.encode(small * 2 - 1).latent_dist.mean
             made = self.vae.decode(mean).sample.float()
-        return ((made + 1) / 2).clamp(0, 1)
+        mended: Tensor = ((made + 1) / 2).clamp(0, 1)
+        return mended
 
     def _crops(self, rng: random.Random, small: Tensor, large: Tensor) -> tuple[Tensor, Tensor]:
         here, there = [], []

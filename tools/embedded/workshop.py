@@ -10,42 +10,19 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
-from transformers import CLIPTextModel, CLIPVisionModelWithProjection
+from transformers import CLIPTextModel
 
-from tools.embedded.companions import Title, export_control, export_upscaler, export_vision
-from tools.embedded.control_stage import ControlStage, new_control
 from tools.embedded.diffusion_stage import DiffusionStage, Emphasis, Lesson, Pair
-from tools.embedded.export import Parts, export, load
+from tools.embedded.export import Parts, export
 from tools.embedded.held_out import load_held_out
 from tools.embedded.latents import PROBE_FIRST, LatentSet, encode_set, read_sets, spread
 from tools.embedded.models import new_text_encoder, new_unet, new_vae
 from tools.embedded.probes import build_probes
 from tools.embedded.recipe import Recipe
-from tools.embedded.safety_stage import (
-    Generated,
-    SafetyStage,
-    calibrate,
-    calibration_prompts,
-    drawings_apart,
-    export_checker,
-    new_checker,
-)
-from tools.embedded.sampling import Sampling, sample
 from tools.embedded.text_stage import SHARES, TextPair, TextStage
 from tools.embedded.tokenizer import vocabulary
 from tools.embedded.training import Plan, Trainer
-from tools.embedded.upscaler_stage import Compact, UpscalerStage
 from tools.embedded.vae_stage import VaeStage
-from tools.embedded.vision_stage import VisionPair, VisionStage, new_tower
-
-UPSCALER = "upscale_models/scenes-2x.safetensors"
-VISION = "clip_vision/scenes-vision.safetensors"
-CONTROL = "controlnet/scenes-outlines.safetensors"
-_UPSCALER_SAID = "Doubles the side of pictures of the scenes checkpoint."
-_VISION_SAID = "CLIP vision tower whose vectors compare with the scenes checkpoint's pooled text vectors."
-_CONTROL_SAID = (
-    "ControlNet of the scenes checkpoint: follows white outlines on black, as the Canny node draws them."
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +45,7 @@ class Workshop:
             seed=1000 * recipe.seed,
             peak_rate=recipe.vae_rate,
         )
-        self._run(
+        self.run_trainer(
             Trainer(
                 stage,
                 Plan(steps=recipe.vae_steps, stop=stop, warm_up=40, measure_every=self.measure_every),
@@ -101,14 +78,14 @@ class Workshop:
     def reread(self, *, resume: bool, stop: int | None = None) -> None:
         """Stage "rereading": the text encoder of "diffusion" learns captions again, before "refining"."""
         pair = TextPair(self._new_text_encoder())
-        state = _averaged(self.folder / "diffusion")
+        state = averaged(self.folder / "diffusion")
         pair.load_state_dict({name: state[name] for name in pair.state_dict()})
         self._train_text("rereading", pair, self.recipe.rereading_rate, resume, stop, seed=1)
 
     def read_pairs(self, *, resume: bool, stop: int | None = None) -> None:
         """Stage "pair-reading": the text encoder of "refining" learns captions of two things, before "finishing"."""
         pair = TextPair(self._new_text_encoder())
-        state = _averaged(self.folder / "refining")
+        state = averaged(self.folder / "refining")
         pair.load_state_dict({name: state[name] for name in pair.state_dict()})
         recipe = self.recipe
         self._train_text(
@@ -153,23 +130,23 @@ class Workshop:
             averaging=0.995,
             measure_every=self.measure_every,
         )
-        self._run(Trainer(stage, plan, self.folder / name), resume)
+        self.run_trainer(Trainer(stage, plan, self.folder / name), resume)
 
     def train_diffusion(self, *, resume: bool, stop: int | None = None) -> None:
         """Stage "diffusion": the UNet from nothing with the text encoder, one lesson after another."""
         recipe = self.recipe
         pair = self._new_pair()
-        text = _averaged(self.folder / "text")
+        text = averaged(self.folder / "text")
         pair.load_state_dict(pair.state_dict() | text)
         stage = self._diffusion_stage(pair, recipe.lessons, seed=recipe.seed, rate=recipe.diffusion_rate)
         plan = Plan(steps=recipe.diffusion_steps, stop=stop, flat=0.55, measure_every=self.measure_every)
-        self._run(Trainer(stage, plan, self.folder / "diffusion"), resume)
+        self.run_trainer(Trainer(stage, plan, self.folder / "diffusion"), resume)
 
     def refine_diffusion(self, *, resume: bool, stop: int | None = None) -> None:
         """Stage "refining": goes on from "diffusion" and "rereading" with a fresh optimiser."""
         recipe = self.recipe
         pair = self._new_pair()
-        pair.load_state_dict(_averaged(self.folder / "diffusion") | _averaged(self.folder / "rereading"))
+        pair.load_state_dict(averaged(self.folder / "diffusion") | averaged(self.folder / "rereading"))
         stage = self._diffusion_stage(
             pair,
             (recipe.refining,),
@@ -179,13 +156,13 @@ class Workshop:
         )
         stage.name = "refining"
         plan = Plan(steps=recipe.refining_steps, stop=stop, flat=0.3, measure_every=self.measure_every)
-        self._run(Trainer(stage, plan, self.folder / "refining"), resume)
+        self.run_trainer(Trainer(stage, plan, self.folder / "refining"), resume)
 
     def finish_diffusion(self, *, resume: bool, stop: int | None = None) -> None:
         """Stage "finishing": goes on from "refining" and "pair-reading", with more shapes and more pairs."""
         recipe = self.recipe
         pair = self._new_pair()
-        pair.load_state_dict(_averaged(self.folder / "refining") | _averaged(self.folder / "pair-reading"))
+        pair.load_state_dict(averaged(self.folder / "refining") | averaged(self.folder / "pair-reading"))
         stage = self._diffusion_stage(
             pair,
             recipe.finishing,
@@ -195,7 +172,7 @@ class Workshop:
         )
         stage.name = "finishing"
         plan = Plan(steps=recipe.finishing_steps, stop=stop, flat=0.4, measure_every=self.measure_every)
-        self._run(Trainer(stage, plan, self.folder / "finishing"), resume)
+        self.run_trainer(Trainer(stage, plan, self.folder / "finishing"), resume)
 
     def train_decoder(self, *, resume: bool, stop: int | None = None) -> None:
         """Stage "decoder": the decoder alone, on whole pictures, latents unchanged."""
@@ -210,126 +187,14 @@ class Workshop:
             peak_rate=recipe.decoder_rate,
         )
         plan = Plan(steps=recipe.decoder_steps, stop=stop, flat=0.3, measure_every=self.measure_every)
-        self._run(Trainer(stage, plan, self.folder / "decoder"), resume)
-
-    def sample_for_safety(self, checkpoint: Path) -> None:
-        """Stage "safety-pictures": what the checkpoint makes of prompts with and without the forbidden thing."""
-        parts = load(checkpoint)
-        bad, good = (
-            tuple(sample(parts, prompts, range(len(prompts)), settings=Sampling(side=self.recipe.sizes.side)))
-            for prompts in calibration_prompts(self.recipe.calibration)
-        )
-        Generated(bad, good).write(self._safety_pictures)
-
-    def train_safety(self, *, resume: bool, stop: int | None = None) -> None:
-        """Stage "safety": the checker of the forbidden thing, on drawings and on pictures of "safety-pictures"."""
-        torch.manual_seed(self.recipe.seed)
-        train, _ = Generated.read(self._safety_pictures).split()
-        stage = SafetyStage(
-            new_checker().to(self.device),
-            seed=self.recipe.seed,
-            batch=self.recipe.safety_batch,
-            generated=train,
-        )
-        plan = Plan(steps=self.recipe.safety_steps, stop=stop, measure_every=self.measure_every)
-        self._run(Trainer(stage, plan, self.folder / "safety"), resume)
-
-    def export_safety(self, path: Path, *, date: str) -> int:
-        """Write the checker, its threshold set on pictures kept out of its training; returns its size in bytes."""
-        checker = new_checker()
-        checker.load_state_dict(_averaged(self.folder / "safety"))
-        _, kept = Generated.read(self._safety_pictures).split()
-        drawn = drawings_apart(8 * self.recipe.calibration)
-        bad, good = kept.bad + drawn.bad, kept.good + drawn.good
-        threshold = calibrate(checker.eval(), bad, good)
-        training = {**self.record(), "threshold": threshold, "calibrated_on": [len(bad), len(good)]}
-        return export_checker(checker, path, date=date, training=training)
-
-    def train_upscaler(self, *, resume: bool, stop: int | None = None) -> None:
-        """Stage "upscaler": twice the side, on drawings and on what the autoencoder makes of them."""
-        recipe = self.recipe
-        torch.manual_seed(recipe.seed)
-        stage = UpscalerStage(
-            self._new_upscaler(), self.trained_vae(), seed=recipe.seed, batch=recipe.upscaler_batch
-        )
-        plan = Plan(steps=recipe.upscaler_steps, stop=stop, flat=0.3, measure_every=self.measure_every)
-        self._run(Trainer(stage, plan, self.folder / "upscaler"), resume)
-
-    def train_vision(self, *, resume: bool, stop: int | None = None) -> None:
-        """Stage "vision": the CLIP vision tower beside the finished text encoder."""
-        recipe = self.recipe
-        torch.manual_seed(recipe.seed)
-        parts = self.parts()
-        stage = VisionStage(
-            VisionPair(self._new_tower()).to(self.device),
-            parts.text_encoder.to(self.device),
-            parts.tokenizer(),
-            seed=recipe.seed,
-            held_out=load_held_out(),
-            batch=recipe.vision_batch,
-        )
-        plan = Plan(steps=recipe.vision_steps, stop=stop, flat=0.3, measure_every=self.measure_every)
-        self._run(Trainer(stage, plan, self.folder / "vision"), resume)
-
-    def train_control(self, *, resume: bool, stop: int | None = None) -> None:
-        """Stage "control": a ControlNet of outlines beside the finished UNet."""
-        recipe, folder = self.recipe, self.folder / "latents"
-        torch.manual_seed(recipe.seed)
-        parts = self.parts()
-        unet = parts.unet.to(self.device)
-        stage = ControlStage(
-            new_control(unet).to(self.device),
-            unet,
-            parts.text_encoder.to(self.device),
-            parts.tokenizer(),
-            lambda phase: read_sets(folder, phase),
-            shares=recipe.control_shares,
-            scale=self._scale(),
-            seed=recipe.seed,
-            batch=recipe.control_batch,
-        )
-        plan = Plan(steps=recipe.control_steps, stop=stop, flat=0.5, measure_every=self.measure_every)
-        self._run(Trainer(stage, plan, self.folder / "control"), resume)
-
-    def export_companions(self, folder: Path, *, date: str) -> dict[str, int]:
-        """Write upscaler, vision tower and ControlNet below `folder`; returns each file's size in bytes."""
-        upscaler, tower = self._new_upscaler(), VisionPair(self._new_tower())
-        control = new_control(self.parts().unet)
-        for model, stage in ((upscaler, "upscaler"), (tower, "vision"), (control, "control")):
-            model.load_state_dict(_averaged(self.folder / stage))
-
-        def titled(stage: str, title: str, description: str) -> Title:
-            record = json.loads((self.folder / stage / "record.json").read_text())
-            record["figures"] = record["figures"][-1:]
-            return Title(title=title, description=description, date=date, training=record)
-
-        return {
-            name: write(model, folder / name, titled(stage, title, said))
-            for name, write, model, stage, title, said in (
-                (UPSCALER, export_upscaler, upscaler, "upscaler", "graphcore scenes 2x", _UPSCALER_SAID),
-                (VISION, export_vision, tower.tower, "vision", "graphcore scenes vision", _VISION_SAID),
-                (CONTROL, export_control, control, "control", "graphcore scenes outlines", _CONTROL_SAID),
-            )
-        }
-
-    def _new_upscaler(self) -> Compact:
-        width, layers = self.recipe.upscaler_size
-        return Compact(width=width, layers=layers).to(self.device)
-
-    def _new_tower(self) -> CLIPVisionModelWithProjection:
-        sizes = self.recipe.sizes
-        return new_tower(side=sizes.side, projection=sizes.text_width, **self.recipe.vision_size)
-
-    @property
-    def _safety_pictures(self) -> Path:
-        return self.folder / "safety-pictures" / "pictures.npz"
+        self.run_trainer(Trainer(stage, plan, self.folder / "decoder"), resume)
 
     def trained_vae(self, *, decoder: bool = True) -> AutoencoderKL:
         """The autoencoder so far, averaged weights; with `decoder`, its sharpened decoder if there is one."""
         vae = new_vae(self.recipe.sizes)
-        vae.load_state_dict(_averaged(self.folder / "vae"))
+        vae.load_state_dict(averaged(self.folder / "vae"))
         if decoder and (self.folder / "decoder" / "state.pt").exists():
-            vae.load_state_dict(_averaged(self.folder / "decoder"))
+            vae.load_state_dict(averaged(self.folder / "decoder"))
         return vae.to(self.device)
 
     def parts(self) -> Parts:
@@ -338,9 +203,9 @@ class Workshop:
         pair = self._new_pair()
         stages = ("finishing", "refining", "diffusion")
         stage = next(name for name in stages if (self.folder / name / "state.pt").exists())
-        pair.load_state_dict(_averaged(self.folder / stage))
+        pair.load_state_dict(averaged(self.folder / stage))
         vae = self.trained_vae().cpu()
-        vae.register_to_config(scaling_factor=round(self._scale(), 5))
+        vae.register_to_config(scaling_factor=round(self.scale(), 5))
         return Parts(
             unet=pair.unet.cpu().eval(),
             vae=vae.eval(),
@@ -361,7 +226,8 @@ class Workshop:
             stages[path.parent.name] = record
         return {"recipe": asdict(self.recipe), "stages": stages, "device": self.device}
 
-    def _run(self, trainer: Trainer, resume: bool) -> None:
+    def run_trainer(self, trainer: Trainer, resume: bool) -> None:
+        """Train to the end of the plan, from the saved state if `resume`."""
         if resume:
             trainer.resume()
         trainer.run()
@@ -390,7 +256,7 @@ class Workshop:
             vocabulary().tokenizer(),
             lambda phase: read_sets(folder, phase),
             lessons,
-            scale=self._scale(),
+            scale=self.scale(),
             seed=seed,
             avoid=load_held_out().texts,
             probes=probes,
@@ -401,11 +267,12 @@ class Workshop:
     def _probe_set(self, phase: str) -> LatentSet:
         return replace(read_sets(self.folder / "latents", f"probe-{phase}"), phase=phase)
 
-    def _scale(self) -> float:
+    def scale(self) -> float:
+        """What latents are multiplied with to have unit deviation."""
         return 1 / spread([self._probe_set("two")])
 
 
-def _averaged(folder: Path) -> dict[str, torch.Tensor]:
+def averaged(folder: Path) -> dict[str, torch.Tensor]:
     """The model's state with the averaged weights of the stage saved in `folder`."""
     saved = torch.load(folder / "state.pt", weights_only=True, map_location="cpu")
     state = dict(saved["model"])
