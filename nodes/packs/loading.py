@@ -1,4 +1,4 @@
-"""Loads node packs: folders of ComfyUI's `custom_nodes` shape. One that cannot be loaded is reported, and stops nothing.
+"""Loads node packs: folders of ComfyUI's `custom_nodes` shape. One that cannot be loaded is reported, no more.
 
 Packs are code, and run with all that this process may do. Only what is named is loaded.
 """

@@ -15,7 +15,9 @@ PREVIEW: Final = "preview"
 _RUNNING_TOLD: Final = 16
 _EXCEPTION: Final = re.compile(r"^([A-Za-z_][\w.]*)(?::|$)")
 _BLOCKED: Final = "an input is blocked"
-_KINDS: Final[Mapping[str, str]] = {"cyclic-expansion": "graph.DependencyCycleError"}
+_KNOWN: Final[Mapping[str, tuple[str, str]]] = {
+    "cyclic-expansion": ("graph.DependencyCycleError", "Dependency cycle detected")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +196,8 @@ class Narration:
             return []
         self._failure_told = True
         error, lines = body["error"], body["traceback"]
-        kind = _KINDS.get(str(error.get("code", ""))) or exception_type(lines)
-        cause = str(error["message"]).partition(" failed: ")[2] or str(error["message"])
+        kind, cause = _KNOWN.get(str(error.get("code", "")), (exception_type(lines), ""))
+        cause = cause or str(error["message"]).partition(" failed: ")[2] or str(error["message"])
         data = self._failure(body["node"], body["type"], f"{cause.removeprefix(f'{kind}: ')}\n", kind)
         data["traceback"] = lines.splitlines(keepends=True)
         data["current_inputs"] = {name: [value] for name, value in error.get("inputs", {}).items()}
