@@ -57,7 +57,7 @@ def projected_view(ctx: Context, clip_vision: ClipVision, view: Tensor) -> Tenso
     name = f"{PROJECTION}.weight"
     if name not in header.tensors or header.tensors[name].shape[1] != view.shape[-1]:
         raise ModelFileError(
-            f"{clip_vision.file.name} holds no camera projection for this image encoder; load a Zero123 checkpoint with "
+            f"{clip_vision.file.name} holds no camera projection for this image encoder; load a Zero123 file with "
             "ImageOnlyCheckpointLoader and use its own encoder.",
             code="model-file-part",
             location=clip_vision.file.name,

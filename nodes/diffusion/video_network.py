@@ -1,4 +1,4 @@
-"""The UNet of Stable Video Diffusion as sampling sees it (`Network`): the batch is one video, its rows are the frames."""
+"""The UNet of Stable Video Diffusion as sampling sees it (`Network`): the batch is one video, its rows are frames."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class TemporalVaeCodec(VaeCodec):
                     raise
                 if count == 1:
                     raise ResourceError(
-                        "There is not enough memory for one frame; free some, make smaller videos, or use --device cpu.",
+                        "There is not enough memory for one frame; free some, make it smaller, or use --device cpu.",
                         code="out-of-memory",
                     ) from error
                 count = -(-count // 2)
