@@ -8,13 +8,21 @@ a worker is given.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from graphcore.checked import CheckedGraph
 from server.records import RunRequest, Submission
+
+_MARK: Final = re.compile(r"\(secret [0-9a-f]{16}\)")
+
+
+def is_mark(value: object) -> bool:
+    """True for what stands in a secret's place."""
+    return isinstance(value, str) and _MARK.fullmatch(value) is not None
 
 
 def secrets_of(graph: CheckedGraph) -> frozenset[str]:

@@ -9,6 +9,7 @@ from graphcore.files import MODEL_KINDS, Files
 from graphcore.spec import MISSING, InputSpec
 from graphcore.workflow import InputTarget
 from server.page.models import FieldModel, TargetModel
+from server.sealing import is_mark
 
 _WHOLE: Final = ("int", "seed")
 _MAX_SEED: Final = 2**64 - 1
@@ -33,7 +34,7 @@ def field_of(
         description=description or (declared.shown.tooltip or "" if declared is not None else ""),
         kind=kind,
         targets=[TargetModel(node=target.node, input=target.input) for target in targets],
-        required=declared is not None and declared.required,
+        required=declared is not None and _is_required(declared, kind, value),
         value=_shown(value, kind),
         **options,
     )
@@ -104,6 +105,11 @@ def _options(declared: InputSpec, kind: str, files: Files) -> dict[str, Any]:
     if declared.text is not None:
         options["placeholder"] = declared.text.placeholder
     return options
+
+
+def _is_required(declared: InputSpec, kind: str, value: object) -> bool:
+    """True if the field must be filled in; a secret is forgotten once its run has ended."""
+    return is_mark(value) or (declared.required and not value) if kind == "secret" else declared.required
 
 
 def _shown(value: object, kind: str) -> Any:

@@ -83,7 +83,6 @@ def test_every_example_has_a_form(site: Served, page: PageBrowser) -> None:
         page.script("location.hash = arguments[0]", place)
         page.until("return document.querySelector('.toolbar select')?.value === arguments[0]", place)
         assert page.script("return document.querySelectorAll('form.panel .field').length") > 3
-        assert page.texts("form.panel .summary:not([hidden])") == []
 
 
 def test_a_node_is_found_by_its_drawing(page: PageBrowser) -> None:

@@ -130,6 +130,7 @@ class Browser:
 
     def click(self, selector: str) -> None:
         """Press the first element that a selector finds, as a mouse does."""
+        self.script("document.querySelector(arguments[0]).scrollIntoView({ block: 'center' })", selector)
         self._call("POST", f"{self._session}/element/{self._element(selector)}/click", {})
 
     def write(self, selector: str, text: str) -> None:

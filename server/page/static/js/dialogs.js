@@ -74,7 +74,10 @@ function open(title, content, yes, accept, refused, dismissable = true) {
       el("div", { class: "actions" },
         dismissable && el("button", { type: "button", onclick: () => close(refused) }, "Cancel"),
         el("button", { type: "submit", class: "primary" }, yes))));
-  if (refused === undefined) dialog.addEventListener("cancel", (event) => event.preventDefault());
+  if (refused === undefined) {
+    dialog.addEventListener("cancel", (event) => event.preventDefault());
+    dialog.addEventListener("keydown", (event) => { if (event.key === "Escape") event.preventDefault(); });
+  }
   document.body.append(dialog);
   dialog.showModal();
   (dialog.querySelector("input") || dialog.querySelector("button.primary")).focus();

@@ -40,8 +40,9 @@ function multiline(field, id) {
 }
 
 function secret(field, id) {
-  const input = el("input", { type: "password", id, autocomplete: "off", placeholder: "Leave empty to keep it" });
-  return plain(input, () => (input.value === "" ? "null" : JSON.stringify(input.value)));
+  const input = el("input", { type: "password", id, autocomplete: "off", placeholder: field.required ? "" : "Leave empty to keep it" });
+  const json = () => (input.value === "" ? "null" : JSON.stringify(input.value));
+  return plain(input, json, () => (field.required && input.value === "" ? "Enter it again; it is not kept." : null));
 }
 
 function whole(field, id) {
