@@ -15,8 +15,9 @@ from importlib.machinery import ModuleSpec
 from types import FrameType, MappingProxyType, ModuleType
 from typing import Final
 
+from nodes.packs.absent import absent
 from nodes.packs.host import PackHost, current_host, pack_at_work
-from nodes.packs.shims import ROOTS, SHIMS
+from nodes.packs.shims import ABSENT, ROOTS, SHIMS
 
 _SERVER: Final = "comfyui_server_names"
 _IMPORT_FROM: Final = dis.opmap["IMPORT_FROM"]
@@ -42,6 +43,9 @@ class ShimModule(ModuleType):
             return import_module(inner)
         if source is None or (name.startswith("__") and name not in self.__sources):
             raise not_offered(self.__name__, name, sys._getframe(1))
+        if source == ABSENT:
+            self.__dict__[name] = absent(self.__name__, name)
+            return self.__dict__[name]
         place, _, attribute = source.partition(":")
         module = import_module(place)
         if not attribute:

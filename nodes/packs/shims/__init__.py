@@ -8,6 +8,8 @@ from typing import Final
 
 ROOTS: Final = frozenset({"comfy", "comfy_api", "comfy_execution", "comfy_extras", "comfy_config"})
 
+ABSENT: Final = "(absent)"
+
 _FOLDERS: Final = """
     add_model_folder_path annotated_filepath base_path exists_annotated_filepath extension_mimetypes_cache
     filename_list_cache filter_files_content_types filter_files_extensions folder_names_and_paths
@@ -159,4 +161,71 @@ def _modules() -> dict[str, Mapping[str, str]]:
     }
 
 
-SHIMS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(_shims())
+_ABSENT: Final = MappingProxyType(
+    {
+        "comfy.cldm.cldm": "ControlNet",
+        "comfy.clip_vision": "ClipVisionModel Output clip_preprocess load",
+        "comfy.conds": "CONDConstant CONDCrossAttn CONDNoiseShape CONDRegular",
+        "comfy.controlnet": """
+            ControlBase ControlLora ControlNet ControlNetSD35 T2IAdapter load_controlnet
+            load_controlnet_state_dict load_t2i_adapter broadcast_image_to
+        """,
+        "comfy.gligen": "Gligen load_gligen",
+        "comfy.hooks": "Hook HookGroup HookKeyframe HookKeyframeGroup WeightHook",
+        "comfy.k_diffusion.sampling": """
+            BatchedBrownianTree BrownianTreeNoiseSampler default_noise_sampler get_ancestral_step
+            get_sigmas_polyexponential sample_dpmpp_2m sample_dpmpp_2m_sde sample_dpmpp_sde sample_euler
+            sample_euler_ancestral to_d trange
+        """,
+        "comfy.ldm.common_dit": "pad_to_patch_size",
+        "comfy.ldm.flux.layers": "DoubleStreamBlock EmbedND SingleStreamBlock timestep_embedding",
+        "comfy.ldm.flux.math": "apply_rope attention rope",
+        "comfy.ldm.flux.model": "Flux",
+        "comfy.ldm.modules.attention": "BasicTransformerBlock CrossAttention FeedForward SpatialTransformer",
+        "comfy.ldm.modules.diffusionmodules.openaimodel": """
+            Downsample ResBlock Timestep TimestepEmbedSequential UNetModel Upsample apply_control
+            forward_timestep_embed timestep_embedding
+        """,
+        "comfy.ldm.modules.diffusionmodules.util": "timestep_embedding",
+        "comfy.lora": "calculate_weight load_lora model_lora_keys_clip model_lora_keys_unet weight_decompose",
+        "comfy.lora_convert": "convert_lora",
+        "comfy.model_base": "BaseModel Flux ModelType SD3 SDXL SDXLRefiner SVD_img2vid",
+        "comfy.model_detection": "model_config_from_unet unet_prefix_from_state_dict",
+        "comfy.model_patcher": """
+            ModelPatcher set_model_options_patch_replace set_model_options_post_cfg_function
+            set_model_options_pre_cfg_function
+        """,
+        "comfy.model_sampling": """
+            CONST EDM EPS ModelSamplingContinuousEDM ModelSamplingContinuousV ModelSamplingDiscrete
+            ModelSamplingDiscreteFlow ModelSamplingFlux V_PREDICTION X0
+        """,
+        "comfy.ops": "cast_bias_weight disable_weight_init manual_cast",
+        "comfy.patcher_extension": "CallbacksMP PatcherInjection WrapperExecutor WrappersMP",
+        "comfy.sampler_helpers": "convert_cond get_additional_models prepare_mask prepare_sampling",
+        "comfy.samplers": """
+            CFGNoisePredictor KSAMPLER KSamplerX0Inpaint Sampler calc_cond_batch cfg_function process_conds
+            sampling_function wrap_model
+        """,
+        "comfy.sd": "StyleModel load_clip_vision load_gligen load_style_model",
+        "comfy.sd1_clip": """
+            ClipTokenWeightEncoder SD1ClipModel SD1Tokenizer SDClipModel SDTokenizer escape_important
+            gen_empty_tokens load_embed parse_parentheses token_weights unescape_important
+        """,
+        "comfy.sdxl_clip": "SDXLClipModel SDXLRefinerClipModel SDXLTokenizer",
+        "comfy.t2i_adapter.adapter": "Adapter Adapter_light",
+        "comfy.taesd.taesd": "TAESD",
+        "execution": "PromptExecutor PromptQueue validate_inputs validate_prompt",
+        "latent_preview": "Latent2RGBPreviewer LatentPreviewer TAESDPreviewerImpl get_previewer",
+    }
+)
+
+
+def _with_absent(shims: Mapping[str, Mapping[str, str]]) -> dict[str, Mapping[str, str]]:
+    """The modules with the names that may be imported there, and not used."""
+    return {
+        name: MappingProxyType({**dict.fromkeys(_ABSENT.get(name, "").split(), ABSENT), **offered})
+        for name, offered in shims.items()
+    }
+
+
+SHIMS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(_with_absent(_shims()))
