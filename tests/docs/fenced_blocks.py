@@ -9,14 +9,17 @@ from pathlib import Path
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
+_HEADING = re.compile(r"^## (.*)$", re.MULTILINE)
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block: its language, its text, the line that the text starts on."""
+    """A fenced block: its language, its text, the line that the text starts on, the heading that it is under."""
 
     language: str
     text: str
     line: int
+    heading: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +34,12 @@ class Command:
 def fenced_blocks(page: Path) -> list[Block]:
     """All fenced blocks of a page."""
     text = page.read_text(encoding="utf-8")
-    return [
-        Block(found[1], found[2], text.count("\n", 0, found.start()) + 2) for found in _BLOCK.finditer(text)
-    ]
+    blocks = []
+    for found in _BLOCK.finditer(text):
+        headings = _HEADING.findall(text, 0, found.start())
+        line = text.count("\n", 0, found.start()) + 2
+        blocks.append(Block(found[1], found[2], line, headings[-1] if headings else ""))
+    return blocks
 
 
 def commands(block: Block) -> Iterator[Command]:

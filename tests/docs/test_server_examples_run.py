@@ -1,4 +1,4 @@
-"""The examples of the server's pages run against a server: the lines of curl, of Python, and the settings."""
+"""The examples of README and of the server's pages run against a server: curl, Python, and the settings."""
 
 from __future__ import annotations
 
@@ -40,9 +40,11 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
         yield server
 
 
-@pytest.mark.parametrize("name", ["server.md", "comfyui-clients.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/server.md", "docs/comfyui-clients.md"])
 def test_examples_of(name: str, served: Served) -> None:
-    for block in fenced_blocks(ROOT / "docs" / name):
+    for block in fenced_blocks(ROOT / name):
+        if name == "README.md" and block.heading != "A server":
+            continue
         text = block.text.replace(ADDRESS, f"127.0.0.1:{served.port}")
         if block.language == "python":
             exec(compile("\n" * (block.line - 1) + text, name, "exec"), {})
@@ -56,7 +58,7 @@ def test_examples_of(name: str, served: Served) -> None:
                 check=False,
             )
             assert done.returncode == 0, done.stderr
-            if name == "server.md":
+            if name != "docs/comfyui-clients.md":
                 assert "event: run-finished" in done.stdout
                 assert Path("picture.png").read_bytes().startswith(b"\x89PNG")
             else:

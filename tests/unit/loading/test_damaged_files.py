@@ -1,4 +1,4 @@
-"""A damaged, cut or dishonest file is told in one sentence, whatever its bytes; it never ends in another error."""
+"""D1, D2, D4: a damaged, cut or dishonest file is told in one sentence, whatever its bytes; no pickle is opened."""
 
 from __future__ import annotations
 
