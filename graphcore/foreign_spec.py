@@ -26,6 +26,8 @@ Description = Mapping[str, Any]
 CONTEXT: Final = "(context)"
 _DYNAMIC: Final = ("COMFY_AUTOGROW_V3", "COMFY_DYNAMICCOMBO_V3", "COMFY_DYNAMICSLOT_V3")
 _MATCHING: Final = "COMFY_MATCHTYPE_V3"
+_TEMPLATES: Final = ("COMFY_AUTOGROW_V3", "COMFY_DYNAMICSLOT_V3")
+_DYNAMIC_COMBO: Final = "COMFY_DYNAMICCOMBO_V3"
 _SOCKETS: Final = {kind.name: kind for kind in (INT, FLOAT, STRING, BOOLEAN, COMBO)}
 
 
@@ -82,6 +84,8 @@ def foreign_spec(description: Description, hooks: Hooks) -> NodeSpec:
 def _inputs(info: Mapping[str, Any], hook: Mapping[str, Any]) -> Iterator[InputSpec]:
     for group in ("required", "optional"):
         for name, declared in (info["input"].get(group) or {}).items():
+            if declared[0] in _TEMPLATES:
+                continue
             checked_by_node = bool(hook.get("all")) or name in hook.get("names", ())
             yield foreign_input(name, declared, optional=group == "optional", unchecked=checked_by_node)
 
@@ -90,6 +94,8 @@ def foreign_input(name: str, declared: Sequence[Any], *, optional: bool, uncheck
     """An input as ComfyUI describes it: its type, or its choices, and its options."""
     kind, options = declared[0], declared[1] if len(declared) > 1 and isinstance(declared[1], dict) else {}
     choices = kind if isinstance(kind, list) else options.get("options") if kind == "COMBO" else None
+    if kind == _DYNAMIC_COMBO:
+        choices = [choice["key"] for choice in options.get("options", ()) if isinstance(choice, dict)]
     if "remote" in options or options.get("multiselect") or not isinstance(choices, list):
         choices = None
     dynamic = kind in _DYNAMIC

@@ -10,6 +10,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -19,8 +20,8 @@ from graphcore.pack_reports import PackReport
 from graphcore.registry import Registry
 from graphcore.settings import Settings
 from nodes.packs.awaiting import settle
-from nodes.packs.classic import NodeClasses
-from nodes.packs.host import PackHost, Send, current_host, loading
+from nodes.packs.classic import ClassicNode, NodeClasses
+from nodes.packs.host import PackHost, Send, loading
 from nodes.packs.imports import install_shims
 from nodes.packs.v1 import PackClass, node_type
 
@@ -47,7 +48,7 @@ def load_packs(
     install_shims(host)
     own = frozenset(registry.names())
     for path in found:
-        registry.pack_reports.append(_load(registry, path, own))
+        registry.pack_reports.append(_Loading(registry, host.part(NodeClasses), own).load(path))
 
 
 def find_packs(folder: Path) -> list[Path]:
@@ -73,25 +74,57 @@ def _is_enabled(path: Path) -> bool:
     return not path.name.endswith(_DISABLED) and not path.name.startswith((".", "__"))
 
 
-def _load(registry: Registry, path: Path, own: frozenset[str]) -> PackReport:
-    name = path.stem if path.is_file() else path.name
-    try:
-        with loading(name):
-            module = _import(name, path)
-            classes = list(_classes(name, module))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a pack's code
-        _log.error("The node pack '%s' cannot be loaded.\n%s", name, traceback.format_exc())
-        reason = str(error).strip().splitlines()
-        text = f"{type(error).__name__}: {reason[0]}" if reason else type(error).__name__
-        return PackReport(name=name, path=str(path), error=text)
-    added, left_out = _add(registry, classes, own)
-    return PackReport(
-        name=name,
-        path=str(path),
-        nodes=tuple(added),
-        left_out=left_out,
-        web=_web_folder(path, module),
-    )
+@dataclass(frozen=True, slots=True)
+class _Loading:
+    """Loads packs into a registry; `own` are the names of this project's nodes."""
+
+    registry: Registry
+    classes: NodeClasses
+    own: frozenset[str]
+
+    def load(self, path: Path) -> PackReport:
+        """Load one pack."""
+        name = path.stem if path.is_file() else path.name
+        before = dict(self.classes.classes)
+        try:
+            with loading(name):
+                module = _import(name, path)
+                offered = {each.name: each for each in self._added_by_hand(name, before)}
+                offered |= {each.name: each for each in _classes(name, module, optional=bool(offered))}
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a pack's code
+            _log.error("The node pack '%s' cannot be loaded.\n%s", name, traceback.format_exc())
+            reason = str(error).strip().splitlines()
+            text = f"{type(error).__name__}: {reason[0]}" if reason else type(error).__name__
+            return PackReport(name=name, path=str(path), error=text)
+        added, left_out = self._add(offered.values())
+        web = _web_folder(path, module)
+        return PackReport(name=name, path=str(path), nodes=tuple(added), left_out=left_out, web=web)
+
+    def _added_by_hand(self, pack: str, before: Mapping[str, Any]) -> Iterator[PackClass]:
+        """The classes that a pack has put into `nodes.NODE_CLASS_MAPPINGS` itself."""
+        for name, cls in self.classes.classes.items():
+            if before.get(name) is not cls and not issubclass(cls, ClassicNode):
+                yield PackClass(
+                    name=name, cls=cls, pack=pack, display_name=self.classes.display_names.get(name)
+                )
+
+    def _add(self, classes: Iterable[PackClass]) -> tuple[list[str], dict[str, str]]:
+        """Add the classes; those that have a name of this project's are left out, as in ComfyUI."""
+        added: list[str] = []
+        left_out: dict[str, str] = {}
+        for offered in classes:
+            if offered.name in self.own:
+                left_out[offered.name] = "this project has a node of this name"
+                continue
+            try:
+                self.registry.replace_spec(node_type(offered, self.registry))
+            except DeclarationError as error:
+                _log.error("%s\n%s", error.message, "".join(traceback.format_exception(error.__cause__)))
+                left_out[offered.name] = error.message
+                continue
+            self.classes.note(offered.name, offered.cls, offered.display_name)
+            added.append(offered.name)
+        return added, left_out
 
 
 def _import(name: str, path: Path) -> ModuleType:
@@ -113,7 +146,7 @@ def _import(name: str, path: Path) -> ModuleType:
     return module
 
 
-def _classes(pack: str, module: ModuleType) -> Iterator[PackClass]:
+def _classes(pack: str, module: ModuleType, *, optional: bool) -> Iterator[PackClass]:
     """The classes that a pack's module offers, by the older way or the newer one."""
     mappings = getattr(module, "NODE_CLASS_MAPPINGS", None)
     entry = getattr(module, "comfy_entrypoint", None)
@@ -132,33 +165,11 @@ def _classes(pack: str, module: ModuleType) -> Iterator[PackClass]:
         for cls in settle(lambda: nodes_of(extension)):
             schema = cls.GET_SCHEMA()
             yield PackClass(name=schema.node_id, cls=cls, pack=pack, display_name=schema.display_name)
-    else:
+    elif not optional:
         raise InputError(
             f"The pack '{pack}' has neither NODE_CLASS_MAPPINGS nor comfy_entrypoint; it offers no nodes.",
             code="node-pack",
         )
-
-
-def _add(
-    registry: Registry, classes: Iterable[PackClass], own: frozenset[str]
-) -> tuple[list[str], dict[str, str]]:
-    """Add the classes to the registry; those that have a name of this project's are left out, as in ComfyUI."""
-    added: list[str] = []
-    left_out: dict[str, str] = {}
-    offers = current_host().part(NodeClasses)
-    for offered in classes:
-        if offered.name in own:
-            left_out[offered.name] = "this project has a node of this name"
-            continue
-        try:
-            registry.replace_spec(node_type(offered, registry))
-        except DeclarationError as error:
-            _log.error("%s\n%s", error.message, "".join(traceback.format_exception(error.__cause__)))
-            left_out[offered.name] = error.message
-            continue
-        added.append(offered.name)
-        offers.note(offered.name, offered.cls, offered.display_name)
-    return added, left_out
 
 
 def _web_folder(path: Path, module: ModuleType) -> str | None:

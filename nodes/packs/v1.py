@@ -181,6 +181,8 @@ def _open(cls: Any, types: Mapping[str, Any]) -> str:
     """Whether the node takes inputs that it does not list, as `graphcore.foreign_spec` says it."""
     if any(_flexible(types.get(group)) for group in _GROUPS):
         return "values"
+    if hasattr(cls, "GET_SCHEMA"):
+        return ""
     parameters = inspect.signature(getattr(cls, cls.FUNCTION)).parameters.values()
     takes_more = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     return "links" if takes_more else ""
