@@ -85,6 +85,9 @@ def run_sampler(
     store = ctx.service(ModelStore)
     require_hints_fit(store, guider.model, conditionings.values())
     with ExitStack() as stack:
+        streaming = store.told_streaming(guider.model)
+        if streaming is not None:
+            ctx.show("warning", {"text": streaming})
         network = stack.enter_context(store.network(guider.model))
         sigmas = (
             schedule

@@ -34,6 +34,7 @@ from nodes.diffusion.part import Part
 from nodes.diffusion.patches.lora import LoraPatcher
 from nodes.diffusion.patches.sequence import patched_weights
 from nodes.diffusion.precision import Precision, choose_device, choose_precision
+from nodes.diffusion.streaming import planned, stream, weights_room
 from nodes.diffusion.t5_text import T5Text, T5Tower
 from nodes.diffusion.text_encoder import TextEncoder, TextTower
 from nodes.diffusion.text_towers import PlacedTower, joint_width, place_towers, text_family
@@ -49,7 +50,7 @@ from nodes.values import Clip, FileRef, Model, Patch, Vae
 
 TokenizerT = TypeVar("TokenizerT")
 OpenedT = TypeVar("OpenedT")
-CPU_SHARE, GPU_SHARE = 0.5, 0.85
+CPU_SHARE = 0.5
 
 
 class Patcher(Protocol):
@@ -84,6 +85,7 @@ class ModelStore:
         *,
         resolve: Callable[[FileRef], Path],
         budget_bytes: int | None = None,
+        device_memory: int | None = None,
         device: str = "auto",
         dtype: str = "auto",
         idle_s: float | None = None,
@@ -101,9 +103,11 @@ class ModelStore:
         self.tokenizer_folders = tuple(tokenizer_folders)
         self.embedding = embedding
         self.patcher = patcher
-        budget = default_budget(self.device) if budget_bytes is None else budget_bytes
+        self.device_memory = device_memory
+        budget = default_budget(self.device, device_memory) if budget_bytes is None else budget_bytes
         self._leases = LeaseCache(budget_bytes=budget, idle_s=idle_s)
         self._opened = LeaseCache(budget_bytes=64)
+        self._host: ModelStore | None = None
 
     @classmethod
     def create(cls, services: Services) -> Self:
@@ -128,6 +132,7 @@ class ModelStore:
         return cls(
             resolve=unchanged,
             budget_bytes=settings.weights_budget_bytes,
+            device_memory=settings.device_memory_bytes,
             device=settings.device,
             dtype=settings.dtype,
             idle_s=settings.weights_idle_s,
@@ -260,15 +265,20 @@ class ModelStore:
 
     def release(self) -> int:
         """Drop all weights that nobody uses; the bytes dropped."""
-        return self._leases.release()
+        held = self._host.release() if self._host is not None else 0
+        return held + self._leases.release()
 
     def close(self) -> None:
         """Drop all weights that nobody uses, and stop waiting for idle ones."""
         self._leases.close()
+        if self._host is not None:
+            self._host.close()
 
     def _module(
         self, file: FileRef, part: Part, precision: Precision, patches: tuple[Patch, ...]
     ) -> AbstractContextManager[nn.Module]:
+        if self.streams(part, precision):
+            return self._streamed(file, part, precision, patches)
         if patches:
             return self._patched(file, part, precision, patches)
 
@@ -281,6 +291,43 @@ class ModelStore:
 
         key = _Key(file, part.name, precision)
         return self._leases.lease(key, make, expected_bytes=expected_bytes(part, precision))
+
+    def streams(self, part: Part, precision: Precision) -> bool:
+        """Whether a part is larger than the room for weights, so that it is streamed from the host's memory."""
+        limited = self.device_memory is not None or self.device.type == "cuda"
+        return limited and expected_bytes(part, precision) > self._leases.budget_bytes
+
+    def told_streaming(self, model: Model) -> str | None:
+        """A sentence about the streaming of a model's network, or None if it is on the device as a whole."""
+        part, precision = self.checkpoint(model.file).part(model.part), self._precision(model)
+        if not self.streams(part, precision):
+            return None
+        size, room = expected_bytes(part, precision) / 2**30, self._leases.budget_bytes / 2**30
+        return (
+            f"The model takes {size:.2f} GiB and there is room for {room:.2f} GiB of weights, so the rest is streamed "
+            "from the host's memory in each step, which is slower."
+        )
+
+    @contextmanager
+    def _streamed(
+        self, file: FileRef, part: Part, precision: Precision, patches: tuple[Patch, ...]
+    ) -> Iterator[nn.Module]:
+        if self._host is None:
+            self._host = ModelStore(resolve=self.resolve, device="cpu", patcher=self.patcher)
+        with self._host._module(file, part, precision, patches) as waiting:
+
+            def make() -> Made[nn.Module]:
+                module = patched(part, waiting, {})
+                streaming = planned(module, self.device, self._leases.budget_bytes)
+                if part.kind == "unet":
+                    perturbable(module)
+                return Made(value=stream(module, streaming), bytes=streaming.device_bytes)
+
+            room = self._leases.budget_bytes
+            with self._leases.lease(
+                _Key(file, part.name, precision, patches), make, expected_bytes=room
+            ) as module:
+                yield module
 
     @contextmanager
     def _patched(
@@ -386,10 +433,12 @@ def _tower_part(placed: PlacedTower) -> Part:
     return placed.part.configured(name=tower.part, config={**usual, **placed.part.config})
 
 
-def default_budget(device: torch.device) -> int:
-    """Half of the machine's memory, or 85 % of the GPU's."""
+def default_budget(device: torch.device, device_memory: int | None = None) -> int:
+    """Half of the machine's memory, or what a GPU, or so much of a device's memory, leaves for weights."""
+    if device_memory is not None:
+        return weights_room(device_memory)
     if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory * GPU_SHARE)
+        return weights_room(torch.cuda.get_device_properties(device).total_memory)
     return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * CPU_SHARE)
 
 

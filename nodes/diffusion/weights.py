@@ -22,6 +22,7 @@ from nodes.diffusion.model_config import refuse_giant
 from nodes.diffusion.part import Part
 from nodes.diffusion.precision import Precision
 from nodes.diffusion.safetensors_header import ITEM_BYTES, Header
+from nodes.diffusion.streaming import stream, streaming_of
 
 IGNORED = frozenset({"spiece_model", "position_ids", "logit_scale", "attn_mask", "num_updates", "decay"})
 TIED = "encoder.embed_tokens.weight"
@@ -149,6 +150,9 @@ def patched(part: Part, base: nn.Module, changed: Mapping[str, Tensor]) -> nn.Mo
     module = build(part)
     module.load_state_dict({**base.state_dict(), **changed}, assign=True)
     _fill_buffers(module)
+    streaming = streaming_of(base)
+    if streaming is not None:
+        stream(module, streaming)
     return module.requires_grad_(False).eval()
 
 
