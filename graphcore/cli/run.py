@@ -15,6 +15,7 @@ from graphcore.cli.assignments import read_assignments
 from graphcore.cli.data_folder import data_folder, data_option
 from graphcore.cli.failures import DONE, exit_code, tell, telling_errors
 from graphcore.cli.interrupts import cancelling_on_interrupt
+from graphcore.cli.memory_size import MemorySize
 from graphcore.cli.options import (
     folder_options,
     folder_settings,
@@ -76,6 +77,12 @@ _WRITTEN: Final = click.Path(dir_okay=False, path_type=Path)
     "--dtype", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True
 )
 @click.option("--deterministic", is_flag=True, help="The same bytes in every run on the same kind of device.")
+@click.option(
+    "--device-memory",
+    type=MemorySize(),
+    default=None,
+    help="How much of the device's memory may be used, as 6G or 800M; models that do not fit are streamed to it.",
+)
 @click.option("--no-metadata", is_flag=True, help="Write no workflow into pictures.")
 @click.option(
     "--detect-mutation",
@@ -117,6 +124,7 @@ def run(
     input_dir: Path,
     device: str,
     dtype: str,
+    device_memory: int | None,
     deterministic: bool,
     no_metadata: bool,
     data_dir: Path | None,
@@ -140,6 +148,7 @@ def run(
         output_dir=output_dir,
         device=device,
         dtype=dtype,
+        device_memory_bytes=device_memory,
         deterministic=deterministic,
         metadata=not no_metadata,
         data_dir=None if no_store else data_folder(data_dir),

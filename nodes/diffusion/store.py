@@ -228,7 +228,8 @@ class ModelStore:
         part = self.checkpoint(vae.file).part("vae")
         with self._module(vae.file, part, self.vae_precision, ()) as module:
             codec = TemporalVaeCodec if part.kind == "video_vae" else VaeCodec
-            yield codec(module, self.vae_precision)
+            free = self.device_memory
+            yield codec(module, self.vae_precision, None if free is None else free - module_bytes(module))
 
     def opened(self, file: FileRef, open_file: Callable[[Path], OpenedT]) -> OpenedT:
         """What `open_file` tells of a file's header, read once."""

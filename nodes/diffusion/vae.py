@@ -17,6 +17,7 @@ from graphcore.errors import InputError, ResourceError
 from nodes.diffusion.precision import Precision
 
 MIN_TILE = 16
+LAYERS_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +29,13 @@ class Tiling:
 
 
 class VaeCodec:
-    """An autoencoder (diffusers' AutoencoderKL) ready to compute."""
+    """An autoencoder (diffusers' AutoencoderKL) ready to compute.
 
-    def __init__(self, module: Any, precision: Precision) -> None:
+    `memory` is how many bytes it may use for what it computes, where that is limited: larger pictures are done in tiles.
+    """
+
+    def __init__(self, module: Any, precision: Precision, memory: int | None = None) -> None:
+        self.memory = memory
         self.module = module
         self.precision = precision
         self.device: torch.device = module.device
@@ -72,6 +77,13 @@ class VaeCodec:
         ]
         return torch.cat(latents)
 
+    def _too_large(self, pixels: int) -> bool:
+        """Whether so many pixels need more than there is: a few layers of full size and full width at once."""
+        if self.memory is None:
+            return False
+        width = max(self.module.config.block_out_channels[:2])
+        return pixels * width * LAYERS_AT_ONCE * self.precision.dtype.itemsize > self.memory
+
     @torch.inference_mode()
     def _decode(self, latents: Tensor) -> Tensor:
         decoded: Tensor = self.module.decode(self._ready(latents)).sample
@@ -96,6 +108,8 @@ class VaeCodec:
         in_scale: int,
         out_scale: int,
     ) -> Tensor:
+        if tiling is None and self._too_large(whole.shape[2] * whole.shape[3] * out_scale**2):
+            tiling = Tiling()
         if tiling is None:
             try:
                 return compute(whole).clone()
