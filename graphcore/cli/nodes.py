@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 
 import click
 
 from graphcore.cli.failures import telling_errors
-from graphcore.cli.options import installed_nodes, json_option
+from graphcore.cli.options import installed_nodes, json_option, node_pack_option
 from graphcore.errors import GraphcoreError, InputError, ResourceError
 from graphcore.formats.object_info import node_info
 from graphcore.jsontext import JSON
@@ -18,14 +19,15 @@ from graphcore.spec import MISSING, InputSpec, NodeSpec
 
 @click.command()
 @click.argument("name", required=False)
+@node_pack_option
 @json_option
 @telling_errors
-def nodes(*, name: str | None, as_json: bool) -> None:
+def nodes(*, name: str | None, node_packs: tuple[Path, ...], as_json: bool) -> None:
     """List the installed nodes, or describe the node called NAME.
 
     NAME may be a ComfyUI class; where no node has it, nodes whose names or descriptions contain it are listed.
     """
-    registry = installed_nodes()
+    registry = installed_nodes(node_packs)
     spec = registry.get(name) if name is not None else None
     if spec is not None:
         click.echo(_json(node_as_json(spec)) if as_json else "\n".join(_described(spec)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -105,15 +106,41 @@ def folder_settings(
     )
 
 
-def installed_nodes() -> Registry:
-    """The nodes of all installed packs; a pack that cannot be loaded is left out with a warning."""
-    return Registry.installed(on_broken=_warn_of_pack)
+def node_pack_option(command: CommandT) -> CommandT:
+    """The option --node-pack: ComfyUI packs whose nodes are used too."""
+    option = click.option(
+        "--node-pack",
+        "node_packs",
+        type=click.Path(path_type=Path),
+        multiple=True,
+        help="Load this ComfyUI node pack, or the packs in this folder. Packs are code, and may do what you may.",
+    )
+    return option(command)
+
+
+def installed_nodes(node_packs: tuple[Path, ...] = (), settings: Settings | None = None) -> Registry:
+    """The nodes of all installed packs, and of these ComfyUI packs.
+
+    A pack that cannot be loaded is left out with a warning. What packs print while they are loaded goes to standard
+    error. Raises InputError for a ComfyUI pack that does not exist.
+    """
+    registry = Registry.installed(on_broken=_warn_of_pack)
+    if node_packs:
+        with contextlib.redirect_stdout(sys.stderr):
+            registry.load_packs(node_packs, settings or Settings())
+        for report in registry.pack_reports:
+            if report.error is not None:
+                _warn(f"the node pack '{report.name}' cannot be loaded and is left out: {report.error}")
+    return registry
 
 
 def _warn_of_pack(name: str, error: Exception) -> None:
     reason = error.message if isinstance(error, GraphcoreError) else f"{type(error).__name__}: {error}"
-    label = click.style("warning:", fg="yellow", bold=True)
-    click.echo(f"{label} the node pack '{name}' cannot be loaded and is left out: {reason}", err=True)
+    _warn(f"the node pack '{name}' cannot be loaded and is left out: {reason}")
+
+
+def _warn(sentence: str) -> None:
+    click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {sentence}", err=True)
 
 
 def foreign_definitions(place: str | None) -> dict[str, object]:

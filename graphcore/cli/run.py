@@ -21,6 +21,7 @@ from graphcore.cli.options import (
     folder_settings,
     installed_nodes,
     json_option,
+    node_pack_option,
     workflow_argument,
     workflow_of,
     write_text,
@@ -32,6 +33,7 @@ from graphcore.results import RunResult
 from graphcore.run_options import RunOptions
 from graphcore.settings import Settings
 from graphcore.timeline import run_report, trace_events
+from graphcore.worker.configuration import build_cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,14 @@ class Reporting:
     detect_mutation: bool = False
     report_file: Path | None = None
     timeline_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """What a run is made with: ComfyUI packs beside the installed nodes, and the kind of cache."""
+
+    node_packs: tuple[Path, ...] = ()
+    cache: str = "classic"
 
 
 _WRITTEN: Final = click.Path(dir_okay=False, path_type=Path)
@@ -94,6 +104,13 @@ _WRITTEN: Final = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--json-events", "as_events", is_flag=True, help="Print each event of the run as a line of JSON."
 )
+@node_pack_option
+@click.option(
+    "--cache",
+    help="classic, lru:N or none: what is kept of other runs.",
+    default="classic",
+    show_default=True,
+)
 @data_option
 @click.option("--no-store", is_flag=True, help="Neither use nor keep results of other runs.")
 @click.option(
@@ -127,6 +144,8 @@ def run(
     device_memory: int | None,
     deterministic: bool,
     no_metadata: bool,
+    node_packs: tuple[Path, ...],
+    cache: str,
     data_dir: Path | None,
     no_store: bool,
     report_file: Path | None,
@@ -168,7 +187,8 @@ def run(
             "An empty --targets names nothing to run: name a node or an output, or leave it out."
         )
     wanted = [name.strip() for text in targets for name in text.split(",") if name.strip()]
-    return run_workflow(file, assignments, wanted or None, settings, reporting)
+    workshop = Workshop(node_packs=node_packs, cache=cache)
+    return run_workflow(file, assignments, wanted or None, settings, reporting, workshop)
 
 
 def run_workflow(
@@ -177,9 +197,12 @@ def run_workflow(
     targets: list[str] | None,
     settings: Settings,
     reporting: Reporting,
+    workshop: Workshop | None = None,
 ) -> int:
     """Run a workflow, report it, and return the exit code; raises what `Engine.check` raises."""
-    with Engine(installed_nodes(), settings=settings) as engine:
+    workshop = workshop or Workshop()
+    registry = installed_nodes(workshop.node_packs, settings)
+    with Engine(registry, settings=settings, cache=build_cache(workshop.cache)) as engine:
         workflow = workflow_of(file, engine.registry)
         graph = engine.check(
             workflow, inputs=read_assignments(assignments, workflow, engine.registry), targets=targets

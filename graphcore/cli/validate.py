@@ -16,6 +16,7 @@ from graphcore.cli.options import (
     foreign_definitions,
     installed_nodes,
     json_option,
+    node_pack_option,
     object_info_option,
     workflow_argument,
 )
@@ -28,6 +29,7 @@ from graphcore.validation import validate as find_problems
 @workflow_argument
 @folder_options
 @object_info_option
+@node_pack_option
 @json_option
 @telling_errors
 def validate(
@@ -37,14 +39,16 @@ def validate(
     extra_model_paths: tuple[Path, ...],
     input_dir: Path,
     object_info: str | None,
+    node_packs: tuple[Path, ...],
     as_json: bool,
 ) -> int:
     """Check the workflow in FILE and list every problem; nothing is run.
 
     With --object-info it is checked for that server: against its nodes and the files that it lists.
     """
-    registry = installed_nodes()
-    files = files_of(folder_settings(models_dirs, extra_model_paths, input_dir), registry)
+    settings = folder_settings(models_dirs, extra_model_paths, input_dir)
+    registry = installed_nodes(node_packs, settings)
+    files = files_of(settings, registry)
     document, foreign = document_of(file), foreign_definitions(object_info)
     workflow = read_document(document, registry, definitions=own_definitions(registry, foreign))
     if foreign:
