@@ -252,6 +252,9 @@ def report(result: RunResult, engine: Engine, reporting: Reporting, tracebacks: 
             click.echo(path)
         elif item.get("kind") == "text":
             click.echo(item.get("text", ""))
+        elif item.get("kind") == "warning" and not reporting.quiet:
+            label = click.style("warning:", fg="yellow", bold=True)
+            click.echo(f"{label} {item.get('text', '')}", err=True)
     for name, value in result.outputs.items():
         if plain(value):
             click.echo(f"{name} = {json.dumps(value, ensure_ascii=False)}")
