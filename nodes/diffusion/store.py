@@ -30,6 +30,7 @@ from nodes.diffusion.leases import LeaseCache, Made, Usage
 from nodes.diffusion.mmdit_network import MmditNetwork
 from nodes.diffusion.model_options import compute_dtype, reparameterized
 from nodes.diffusion.network import Network
+from nodes.diffusion.network_hooks import change_network, changes_network
 from nodes.diffusion.part import Part
 from nodes.diffusion.patches.lora import LoraPatcher
 from nodes.diffusion.patches.sequence import patched_weights
@@ -40,6 +41,7 @@ from nodes.diffusion.text_encoder import TextEncoder, TextTower
 from nodes.diffusion.text_towers import PlacedTower, joint_width, place_towers, text_family
 from nodes.diffusion.textual_inversion import read_embedding
 from nodes.diffusion.tokenizer import find_t5_tokenizer, find_tokenizer
+from nodes.diffusion.unclip import augmentor_of
 from nodes.diffusion.unet_network import UNetNetwork, perturbable
 from nodes.diffusion.vae import VaeCodec
 from nodes.diffusion.video_network import VideoNetwork
@@ -176,8 +178,14 @@ class ModelStore:
             told = reparameterized(checkpoint.parameterization, model.options)
             checkpoint = replace(checkpoint, parameterization=told)
         precision = self._precision(model)
-        with self._module(model.file, checkpoint.part(model.part), precision, model.patches) as module:
-            yield _network(checkpoint, module, precision)
+        part = checkpoint.part(model.part)
+        with self._module(model.file, part, precision, model.patches) as module:
+            if not changes_network(model.options):
+                yield _network(checkpoint, module, precision)
+                return
+            changed = _network(checkpoint, patched(part, module, {}), precision)
+            change_network(changed, model.options, self.resolve)
+            yield changed
 
     def _precision(self, model: Model) -> Precision:
         """That of the engine, or what the model was told to compute in."""
@@ -467,6 +475,9 @@ def _network(checkpoint: Checkpoint, module: nn.Module, precision: Precision) ->
     return UNetNetwork(
         module,
         rule=family.conditioning,
+        augmentor=augmentor_of(checkpoint, int(module.config.projection_class_embeddings_input_dim) // 2)
+        if family.conditioning == "text+picture"
+        else None,
         parameterization=parameterization,
         latent_format=latent,
         precision=precision,

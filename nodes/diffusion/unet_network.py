@@ -22,6 +22,8 @@ from nodes.diffusion.families.family import ConditioningRule
 from nodes.diffusion.network import LatentFormat, LatentScene, Residuals
 from nodes.diffusion.parameterization import Parameterization
 from nodes.diffusion.precision import Precision
+from nodes.diffusion.unclip import NoiseAugmentor, picture_vector, pictures_of, plain_augmentor
+from nodes.diffusion.unet_walk import BlockHook, walk
 from nodes.values import ConditioningEntry
 
 PERTURBATIONS = ("pag:mid", "map:mid")
@@ -43,12 +45,15 @@ class UNetNetwork:
         parameterization: Parameterization,
         latent_format: LatentFormat,
         precision: Precision,
+        augmentor: NoiseAugmentor | None = None,
     ) -> None:
         self.module = module
         self.rule = rule
         self.parameterization = parameterization
         self.latent_format = latent_format
         self.precision = precision
+        self.augmentor = augmentor
+        self.hooks: tuple[BlockHook, ...] = ()
         self._switch = perturbable(module)
 
     @property
@@ -60,7 +65,7 @@ class UNetNetwork:
         return torch.device(self.module.device)
 
     def conditions(self, entry: ConditioningEntry, scene: LatentScene) -> dict[str, Tensor]:
-        """What this network takes of an entry: "context"; SDXL's "pooled" and "size"; "concat" (see `Network`)."""
+        """What this network takes of an entry: "context"; SDXL's "pooled" and "size"; unCLIP's "class"; "concat"."""
         config = self.module.config
         width = _single(config.cross_attention_dim)
         if entry.embeddings.shape[-1] != width:
@@ -71,6 +76,8 @@ class UNetNetwork:
         named = {"context": entry.embeddings}
         if self.rule in SIZES:
             named |= self._sized(entry, scene)
+        if self.rule == "text+picture":
+            named["class"] = self._pictured(entry, scene)
         extra = int(config.in_channels) - self.latent_format.channels
         if extra:
             named["concat"] = extra_channels(
@@ -95,27 +102,39 @@ class UNetNetwork:
         if "size" in conditions:
             coarse, fine = conditions["size"].float().chunk(2, dim=1)
             extra["added_cond_kwargs"] = {"text_embeds": conditions["pooled"], "time_ids": coarse + fine}
+        if "class" in conditions:
+            extra["class_labels"] = conditions["class"]
         if residuals is not None:
             extra |= self._additions(residuals)
         additions = residuals.attention if residuals is not None else ()
         adding = addition_switch(self.module).set(additions) if additions else nullcontext()
         with self._switch.set(perturbation, attention), adding:
+            x = x.contiguous(memory_format=self.precision.memory_format)
+            context = conditions["context"]
+            if self.hooks:
+                return walk(self.module, self.hooks, x, timestep, encoder_hidden_states=context, **extra)
             prediction: Tensor = self.module(
-                x.contiguous(memory_format=self.precision.memory_format),
-                timestep,
-                encoder_hidden_states=conditions["context"],
-                return_dict=False,
-                **extra,
+                x, timestep, encoder_hidden_states=context, return_dict=False, **extra
             )[0]
         return prediction
+
+    def _pictured(self, entry: ConditioningEntry, scene: LatentScene) -> Tensor:
+        """unCLIP's vector of what CLIP saw in the entry's pictures; zeros without any."""
+        pictures, width = pictures_of(entry), self.module.config.projection_class_embeddings_input_dim
+        if not pictures:
+            return torch.zeros(1, width)
+        return picture_vector(pictures, self.augmentor or plain_augmentor(width // 2), scene.seed)
 
     def _sized(self, entry: ConditioningEntry, scene: LatentScene) -> dict[str, Tensor]:
         """SDXL's pooled vector, and its sizes as coarse and fine halves, which a short dtype does not round away."""
         config = self.module.config
         count = SIZES[self.rule]
         wanted = config.projection_class_embeddings_input_dim - count * config.addition_time_embed_dim
-        if entry.pooled is None or entry.pooled.shape[-1] != wanted:
-            found = "none" if entry.pooled is None else f"one of {entry.pooled.shape[-1]}"
+        pooled, pictures = entry.pooled, pictures_of(entry)
+        if pictures:
+            pooled = picture_vector(pictures, plain_augmentor(wanted), scene.seed)[:, :wanted]
+        if pooled is None or pooled.shape[-1] != wanted:
+            found = "none" if pooled is None else f"one of {pooled.shape[-1]}"
             raise InputError(
                 f"This model takes a pooled text vector of {wanted} values, but the conditioning has {found}; encode "
                 "the prompt with the text encoder of the same model."
@@ -126,7 +145,7 @@ class UNetNetwork:
         numbers = (*given[:4], *rest) if len(given) != count else given
         sizes = torch.tensor([numbers], dtype=torch.float32)
         coarse = sizes.to(self.dtype).float()
-        return {"pooled": entry.pooled, "size": torch.cat([coarse, sizes - coarse], dim=1)}
+        return {"pooled": pooled, "size": torch.cat([coarse, sizes - coarse], dim=1)}
 
     def _additions(self, residuals: Residuals) -> dict[str, Any]:
         extra: dict[str, Any] = {}

@@ -8,7 +8,7 @@ from graphcore.errors import ModelFileError
 from graphcore.files import PICKLE_SUFFIXES
 from nodes.diffusion.checkpoint import open_checkpoint
 from nodes.diffusion.conversion.folders import file_metadata, folder_state, write_folder
-from nodes.diffusion.conversion.pickles import read_pickle
+from nodes.diffusion.conversion.pickles import read_pickle_with_facts
 from nodes.diffusion.conversion.single_file import Changes, changed, read_state, write_state
 from nodes.diffusion.safetensors_header import read_header
 
@@ -29,7 +29,7 @@ def convert_checkpoint(source: Path, target: Path, changes: Changes) -> None:
         checkpoint = open_checkpoint(source)
         state, metadata = folder_state(source), file_metadata(checkpoint)
     elif source.suffix.lower() in PICKLE_SUFFIXES:
-        state, metadata = read_pickle(source), {}
+        state, metadata = read_pickle_with_facts(source)
     else:
         state, metadata = read_state(source), dict(read_header(source).metadata)
     state = changed(state, changes, source.name)

@@ -38,6 +38,11 @@ class _StandIn:
 
 def read_pickle(path: Path) -> dict[str, Tensor]:
     """The tensors of a pickled file, by name; raises ModelFileError for a pickle that wants to run code."""
+    return read_pickle_with_facts(path)[0]
+
+
+def read_pickle_with_facts(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a pickled file, and what else of it belongs into a header."""
     try:
         wanted = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
     except Exception as error:
@@ -64,7 +69,7 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
             code="pickle-unsafe",
             location=path.name,
         ) from error
-    return _tensors(loaded, path)
+    return _tensors(loaded, path), _facts(loaded)
 
 
 def _can_map(path: Path) -> bool:
@@ -74,6 +79,8 @@ def _can_map(path: Path) -> bool:
 
 def _tensors(loaded: Any, path: Path) -> dict[str, Tensor]:
     if isinstance(loaded, Mapping):
+        if is_hypernetwork(loaded):
+            return _hypernetwork_tensors(loaded)
         if isinstance(loaded.get("string_to_param"), Mapping):
             params = list(loaded["string_to_param"].values())
             return {"emb_params": params[0].detach()} if params else {}
@@ -85,6 +92,39 @@ def _tensors(loaded: Any, path: Path) -> dict[str, Tensor]:
         if found:
             return found
     raise ModelFileError(f"'{path.name}' holds no weights.", code="model-file-part", location=path.name)
+
+
+def is_hypernetwork(loaded: Mapping[Any, Any]) -> bool:
+    """Whether a pickle holds a hypernetwork: for each width, the layers before keys and those before values."""
+    sides = [value for width, value in loaded.items() if isinstance(width, int)]
+    return bool(sides) and all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in sides)
+
+
+def _hypernetwork_tensors(loaded: Mapping[Any, Any]) -> dict[str, Tensor]:
+    return {
+        f"{width}.{side}.{_numbered(name)}": tensor.detach()
+        for width, pair in loaded.items()
+        if isinstance(width, int)
+        for side, layers in enumerate(pair)
+        if isinstance(layers, Mapping)
+        for name, tensor in layers.items()
+        if isinstance(tensor, Tensor)
+    }
+
+
+def _numbered(name: str) -> str:
+    """The name of a layer, also of the first files, which had linear1 and linear2."""
+    old = {"linear1": "linear.0", "linear2": "linear.1"}
+    head, _, rest = name.partition(".")
+    return f"{old.get(head, head)}.{rest}"
+
+
+def _facts(loaded: Any) -> dict[str, str]:
+    """What a hypernetwork's pickle says in words: its activation, and where it is used."""
+    if not isinstance(loaded, Mapping) or not is_hypernetwork(loaded):
+        return {}
+    names = ("activation_func", "activate_output", "is_layer_norm", "name")
+    return {name: str(loaded[name]) for name in names if isinstance(loaded.get(name), (str, bool))}
 
 
 def _first_line(error: Exception) -> str:
