@@ -38,6 +38,15 @@ class ClipVisionOutput:
     vision: ClipVision
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class UnclipPicture:
+    """What CLIP sees in pictures, as unCLIP models take it: with a strength and a share of noise (0-1)."""
+
+    output: ClipVisionOutput
+    strength: float = 1.0
+    noise: float = 0.0
+
+
 @socket("IPADAPTER")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IpAdapter:

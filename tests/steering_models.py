@@ -12,14 +12,20 @@ import torch
 from nodes.diffusion.layouts import clip_vision, controlnet, ip_adapter, t2i_adapter
 from nodes.diffusion.layouts.rules import to_original
 from tests.models import (
+    SD2_UNET,
     State,
     TinyParts,
+    byte_tokenizer,
+    make_unet,
+    openclip_state,
     prefixed,
     sd1_parts,
     sd2_parts,
     sd3_parts,
     sdxl_parts,
     seeded,
+    unet_state,
+    vae_state,
     write,
 )
 
@@ -127,7 +133,9 @@ def adapter_state(module: Any) -> State:
 
 
 def put(models: Path, name: str, state: State, *, kind: str = "controlnet", metadata: Any = None) -> str:
-    """Write a file into a model folder; its name there."""
+    """Write a file into a model folder; its name there. Checkpoints bring their vocabulary along."""
+    if kind == "checkpoints":
+        metadata = {"graphcore.tokenizer": byte_tokenizer(), **(metadata or {})}
     write(models / kind / name, state, metadata=metadata)
     return name
 
@@ -189,3 +197,39 @@ def image_adapter(family: str = "sd1", kind: str = "plain") -> State:
     module = seeded(lambda: ip_adapter.from_config(config), 60)
     state = module.state_dict()
     return to_original(state, ip_adapter.rules(config, state))
+
+
+@cache
+def unclip_parts() -> TinyParts:
+    """SD 2.x whose UNet takes what `vision_tower` sees beside the text."""
+    parts = sd2_parts()
+    config = {**SD2_UNET, "class_embed_type": "projection", "projection_class_embeddings_input_dim": 128}
+    return TinyParts(seeded(lambda: make_unet(**config), 70), parts.vae, parts.texts)
+
+
+def image_normalizer() -> Any:
+    """The mean and spread of the embeddings that `unclip_parts` was made with."""
+    from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import (
+        StableUnCLIPImageNormalizer,
+    )
+
+    made = seeded(lambda: StableUnCLIPImageNormalizer(embedding_dim=64), 71)
+    stream = torch.Generator().manual_seed(72)
+    made.mean.copy_(0.1 * torch.randn(1, 64, generator=stream))
+    made.std.copy_(0.5 + torch.rand(1, 64, generator=stream))
+    return made
+
+
+def unclip_state() -> State:
+    """A whole unCLIP checkpoint in the original layout."""
+    parts, normalizer = unclip_parts(), image_normalizer()
+    return (
+        prefixed("model.diffusion_model.", unet_state(parts.unet))
+        | prefixed("first_stage_model.", vae_state(parts.vae))
+        | prefixed("cond_stage_model.model.", openclip_state(parts.texts["clip_h"]))
+        | prefixed("embedder.model.", openclip_vision_state(vision_tower()))
+        | {
+            "noise_augmentor.data_mean": normalizer.mean.clone(),
+            "noise_augmentor.data_std": normalizer.std.clone(),
+        }
+    )

@@ -58,12 +58,13 @@ class LatentScene:
 
     `latent` (batch, channels, height, width) is the scaled latent that the run starts from, `noise` the
     starting noise of the same shape, `noise_mask` (batch, 1, height, width) is 1 where the picture may
-    change. All are float32 and on the network's device.
+    change. All are float32 and on the network's device. `seed` is that of the run.
     """
 
     latent: Tensor
     noise: Tensor
     noise_mask: Tensor | None = None
+    seed: int = 0
 
 
 class AttentionAddition(Protocol):

@@ -78,7 +78,7 @@ def part_at(header: Header, place: PartPlace, said: Mapping[str, Any]) -> Part |
             return Part(
                 name=place.name,
                 kind=place.kind,
-                config=merged(config, said.get(section, {})),
+                config=merged({**config, **place.config}, said.get(section, {})),
                 headers=(header,),
                 prefix=prefix,
                 layout=layout,

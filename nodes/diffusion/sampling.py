@@ -149,7 +149,9 @@ class _Run:
         if self._mask is not None and self._spec.fresh_mask_noise:
             self._kept_noise = starting_noise(tuple(latent.shape), request.seed + 1).to(self._latent)
         self._denoiser = _denoiser(
-            request, self._spec, LatentScene(latent=self._latent, noise=self._noise, noise_mask=self._mask)
+            request,
+            self._spec,
+            LatentScene(latent=self._latent, noise=self._noise, noise_mask=self._mask, seed=request.seed),
         )
 
     def finish(self) -> Sampled:

@@ -6,7 +6,7 @@ A family is data plus a few functions; docs/adding-a-family.md shows how one is 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -39,8 +39,9 @@ PartKind = Literal[
 Layout = Literal["original", "transformers", "openclip", "diffusers"]
 Joining = Literal["width", "sd3"]
 """How towers become one: side by side; or CLIPs side by side, filled up with zeros, and T5 after them."""
-ConditioningRule = Literal["text", "text+size", "text+score", "text+pooled", "picture"]
-"""What a network takes beside the text: nothing; SDXL's six sizes; the refiner's five; SD3's pooled vector.
+ConditioningRule = Literal["text", "text+size", "text+score", "text+pooled", "text+picture", "picture"]
+"""What a network takes beside the text: nothing; SDXL's six sizes; the refiner's five; SD3's pooled vector; unCLIP's
+picture.
 
 Or a picture in the place of a text (Stable Video Diffusion).
 """
@@ -48,12 +49,16 @@ Or a picture in the place of a text (Stable Video Diffusion).
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartPlace:
-    """Where a part stands in a single file: the prefixes it may have there, and its layout."""
+    """Where a part stands in a single file: the prefixes it may have there, and its layout.
+
+    `config` is what its shapes do not tell of its configuration.
+    """
 
     name: str
     kind: PartKind
     prefixes: tuple[str, ...]
     layout: Layout = "original"
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

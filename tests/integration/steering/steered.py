@@ -45,11 +45,18 @@ def model_folder(folder: Path, models: TinyModels, family: str) -> tuple[Path, s
 
 
 def ours(
-    folder: Path, models: Path, checkpoint: str, steer: Steer, *, batch_size: int = 1, **sampler: Any
+    folder: Path,
+    models: Path,
+    checkpoint: str,
+    steer: Steer,
+    *,
+    batch_size: int = 1,
+    loader: str = "LoadCheckpoint",
+    **sampler: Any,
 ) -> Tensor:
     """The latent that a graph makes, as the VAE takes it."""
     graph = Graph(all_nodes())
-    loaded = graph.LoadCheckpoint(ckpt_name=checkpoint)
+    loaded = getattr(graph, loader)(ckpt_name=checkpoint)
     latent = graph.EmptyLatentImage(width=SIDE, height=SIDE, batch_size=batch_size)
     parts = Parts(
         loaded,
