@@ -31,7 +31,7 @@ class Tiling:
 class VaeCodec:
     """An autoencoder (diffusers' AutoencoderKL) ready to compute.
 
-    `memory` is how many bytes it may use for what it computes, where that is limited: larger pictures are done in tiles.
+    `memory` limits the bytes that it may compute in: larger pictures are done in tiles.
     """
 
     def __init__(self, module: Any, precision: Precision, memory: int | None = None) -> None:
