@@ -49,6 +49,7 @@ class ServerSettings(BaseSettings):
     cache: str = "classic"
     cache_mib: int = Field(2048, ge=0)
     weights_mib: int | None = Field(None, ge=0)
+    device_memory_mib: int | None = Field(None, ge=1)
     packs: Names | None = None
     node_module: Names = ()
     node_packs: Paths = ()
@@ -129,5 +130,6 @@ class ServerSettings(BaseSettings):
             device=device,
             dtype=self.dtype,
             weights_budget_bytes=None if self.weights_mib is None else self.weights_mib * _MIB,
+            device_memory_bytes=None if self.device_memory_mib is None else self.device_memory_mib * _MIB,
             cache_bytes=self.cache_mib * _MIB,
         )

@@ -1,8 +1,8 @@
-"""Networks larger than the device's memory: most layers wait in the host's memory, and each comes over when it computes.
+"""Networks larger than the device's memory: layers wait in the host's memory, and each comes over when it computes.
 
 Layers stay on the device as far as a budget allows, small ones first; of the others one at a time is there. Results are
-the same to the last bit. A streamed network may be called from several threads at once, as each call has its own copy of
-a layer.
+the same to the last bit. A streamed network may be called from several threads at once: each call has its own copy of a
+layer.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def planned(module: nn.Module, device: torch.device, room: int) -> Streaming:
     largest = max((sizes[name] for name in waiting), default=0)
     if held + largest > room:
         raise ResourceError(
-            f"The model's largest layers take {_mebi(held + largest)} MiB, and there is room for {_mebi(room)}; give it "
+            f"The model's largest layers take {_mebi(held + largest)} MiB, and there is room for {_mebi(room)}; allow "
             "more device memory (--device-memory), or use --device cpu.",
             code="out-of-memory",
         )
