@@ -35,7 +35,7 @@ from graphcore.settings import Settings
 from graphcore.sockets import SocketType, socket
 from graphcore.validation import validate
 from graphcore.version import __version__ as __version__
-from graphcore.widgets import FileChoice, OutputName, Range, Secret, Seed, Shown, Text, Toggle
+from graphcore.widgets import FileChoice, Growing, OutputName, Range, Secret, Seed, Shown, Text, Toggle
 from graphcore.workflow import Dialect, Link, NodeEntry, Workflow
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ __all__ = [
     "FileChoice",
     "Graph",
     "GraphcoreError",
+    "Growing",
     "InputError",
     "Lazy",
     "Limits",

@@ -29,12 +29,13 @@ from graphcore.errors import DeclarationError
 from graphcore.lists import Blocked, Each, Expand, Lazy, RawLink
 from graphcore.sockets import ANY, COMBO, SocketType, socket_of
 from graphcore.spec import MISSING, InputSpec, OutputSpec
-from graphcore.widgets import FileChoice, OutputName, Range, Secret, Seed, Shown, Text, Toggle
+from graphcore.widgets import FileChoice, Growing, OutputName, Range, Secret, Seed, Shown, Text, Toggle
 
 _WIDGETS: Final[Mapping[type, tuple[str, tuple[str, ...]]]] = {
     Range: ("range", ("INT", "FLOAT")),
     Text: ("text", ("STRING",)),
     FileChoice: ("file", ("STRING",)),
+    Growing: ("growing", ()),
     Seed: ("seed", ("INT",)),
     Toggle: ("toggle", ("BOOLEAN",)),
     Shown: ("shown", ()),
@@ -218,6 +219,8 @@ class _Reader:
                     self.fail(f"input '{spec.name}' has a {kind} but is no {wanted}; remove it.")
                 if isinstance(widget, Range):
                     self._check_range(spec, widget)
+                if isinstance(widget, Growing) and not spec.gather:
+                    self.fail(f"input '{spec.name}' is Growing but no list; annotate it as list[...].")
                 changes: dict[str, Any] = {field: widget}
                 spec = replace(spec, **changes)
         return spec

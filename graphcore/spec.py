@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from graphcore.foreign import Foreign
 from graphcore.sockets import SocketType
-from graphcore.widgets import FileChoice, Range, Seed, Shown, Text, Toggle
+from graphcore.widgets import FileChoice, Growing, Range, Seed, Shown, Text, Toggle
 
 MISSING: Final = object()
 
@@ -31,6 +31,7 @@ class InputSpec:
     range: Range | None = None
     text: Text | None = None
     file: FileChoice | None = None
+    growing: Growing | None = None
     seed: Seed | None = None
     toggle: Toggle | None = None
     shown: Shown = Shown()

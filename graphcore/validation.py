@@ -10,6 +10,7 @@ from graphcore.collection import collection_paused
 from graphcore.errors import Problem, ProblemList, ValidationError
 from graphcore.files import Files
 from graphcore.foreign import Examined
+from graphcore.growing import gathered
 from graphcore.limits import Limits
 from graphcore.links import LinkChecker, OuterNode
 from graphcore.lists import Constant
@@ -68,7 +69,7 @@ class _Checker:
         limits: Limits,
         outer: Mapping[str, OuterNode] | None = None,
     ) -> None:
-        self.workflow = workflow
+        self.workflow = workflow = gathered(workflow, registry)
         self.registry = registry
         self.limits = limits
         self.outer = outer

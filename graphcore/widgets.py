@@ -46,6 +46,14 @@ class FileChoice:
 
 
 @dataclass(frozen=True, slots=True)
+class Growing:
+    """A list whose items an editor of ComfyUI's links one by one, in sockets that grow from `least` up to `most`."""
+
+    least: int = 1
+    most: int = 50
+
+
+@dataclass(frozen=True, slots=True)
 class Seed:
     """A random seed; editors offer to change it after each run."""
 
@@ -82,4 +90,4 @@ class Secret:
     """The value is a secret: never echoed, stored, or written into pictures; its digest alone enters the key."""
 
 
-Widget = Range | Text | FileChoice | Seed | Toggle | Shown | Secret
+Widget = Range | Text | FileChoice | Growing | Seed | Toggle | Shown | Secret

@@ -10,6 +10,7 @@ from graphcore import (
     Each,
     Expand,
     GraphcoreError,
+    Growing,
     InputError,
     Lazy,
     Link,
@@ -113,7 +114,7 @@ def split_images(image: Image) -> Each[Image]:
 
 
 @node("JoinImages", category="list", title="Join Images", aliases=("BatchImagesNode",))
-def join_images(images: list[Image]) -> Image:
+def join_images(images: Annotated[list[Image], Growing()]) -> Image:
     """A list of pictures as one batch; all are resized to the first one's size."""
     from nodes.diffusion.picture_batches import joined
 
@@ -129,7 +130,7 @@ def split_latents(latent: Latent) -> Each[Latent]:
 
 
 @node("JoinLatents", category="list", title="Join Latents", aliases=("BatchLatentsNode",))
-def join_latents(latents: list[Latent]) -> Latent:
+def join_latents(latents: Annotated[list[Latent], Growing()]) -> Latent:
     """A list of latents as one batch; all are resized to the first one's size."""
     from nodes.diffusion.latents import joined
 
@@ -143,7 +144,7 @@ def split_masks(mask: Mask) -> Each[Mask]:
 
 
 @node("JoinMasks", category="list", title="Join Masks", aliases=("BatchMasksNode",))
-def join_masks(masks: list[Mask]) -> Mask:
+def join_masks(masks: Annotated[list[Mask], Growing()]) -> Mask:
     """A list of masks as one batch; all are resized to the first one's size."""
     from nodes.diffusion.masks import joined
 

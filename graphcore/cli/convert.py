@@ -14,6 +14,7 @@ from graphcore.cli.options import (
     document_of,
     foreign_definitions,
     installed_nodes,
+    node_pack_option,
     object_info_option,
     output_option,
     workflow_argument,
@@ -21,9 +22,10 @@ from graphcore.cli.options import (
 )
 from graphcore.errors import Problem, ValidationError
 from graphcore.formats.as_native import as_native
-from graphcore.formats.comfy_api import read_prompt, write_prompt
+from graphcore.formats.comfy_api import write_prompt
 from graphcore.formats.native import write_native
 from graphcore.formats.reading import is_native, own_definitions, read_document
+from graphcore.growing import gathered
 from graphcore.jsontext import JSON
 from graphcore.registry import Registry
 from graphcore.workflow import Link, Workflow
@@ -43,15 +45,23 @@ if TYPE_CHECKING:
 )
 @output_option
 @object_info_option
+@node_pack_option
 @telling_errors
-def convert(*, file: Path, target: str, output: Path | None, object_info: str | None) -> None:
+def convert(
+    *,
+    file: Path,
+    target: str,
+    output: Path | None,
+    object_info: str | None,
+    node_packs: tuple[Path, ...],
+) -> None:
     """Write the workflow in FILE in another format, to standard output or to a file.
 
     FILE is a native workflow, a ComfyUI prompt or graph, A1111's parameters as text, a picture that carries one of
     them, or - for standard input.
     """
     document = document_of(file, drawn=target == "comfy-ui")
-    source = _Source(document, installed_nodes(), foreign_definitions(object_info))
+    source = _Source(document, installed_nodes(node_packs), foreign_definitions(object_info))
     if target == "python":
         from graphcore.formats.python_code import write_python
 
@@ -82,7 +92,7 @@ class _Source:
 
     def workflow(self) -> Workflow:
         """The document as a workflow."""
-        return read_prompt(self.prompt()) if self.is_graph else read_document(self.document, self.registry)
+        return read_document(self.document, self.registry, definitions=self.definitions())
 
     def native(self) -> dict[str, JSON]:
         """The document in the native format."""
@@ -91,9 +101,7 @@ class _Source:
     def prompt(self) -> dict[str, JSON]:
         """The document as a ComfyUI API prompt."""
         if not self.is_graph:
-            workflow = self.workflow()
-            _refuse_gathered_links(workflow)
-            return write_prompt(workflow, self.registry)
+            return write_prompt(self.workflow(), self.registry)
         from graphcore.formats.ui import read_ui_graph, to_api_prompt
 
         return to_api_prompt(read_ui_graph(self.document), self.definitions())
@@ -104,20 +112,22 @@ class _Source:
             return self.document
         from graphcore.formats.ui.layout import to_ui_graph
 
+        _refuse_mixed_lists(gathered(self.workflow(), self.registry))
         return to_ui_graph(self.prompt(), self.definitions())
 
 
-def _refuse_gathered_links(workflow: Workflow) -> None:
+def _refuse_mixed_lists(workflow: Workflow) -> None:
     problems = [
         Problem(
-            code="not-in-comfy-api",
-            message=f"'{name}' gathers several links, which ComfyUI's formats cannot say; feed it from one node.",
+            code="not-in-comfy-ui",
+            message=f"'{name}' gathers links and plain values, which an editor's graph cannot say; feed the values "
+            "from nodes too.",
             node=node_id,
             input=name,
         )
         for node_id, entry in workflow.nodes.items()
         for name, value in entry.inputs.items()
-        if isinstance(value, list) and len(value) > 1 and any(isinstance(item, Link) for item in value)
+        if isinstance(value, list) and len({isinstance(item, Link) for item in value}) > 1
     ]
     if problems:
         raise ValidationError(problems)

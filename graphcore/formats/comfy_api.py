@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from graphcore.errors import ProblemList
+from graphcore.growing import grown_names
 from graphcore.jsontext import JSON, shown
 from graphcore.pointers import pointer
 from graphcore.registry import Registry
@@ -73,7 +74,7 @@ def _entry(node_id: str, entry: JSON, problems: ProblemList) -> NodeEntry | None
             else value
             for name, value in inputs.items()
         },
-        title=title if isinstance(title, str) else "",
+        title=title if isinstance(title, str) and title != kind else "",
     )
 
 
@@ -102,7 +103,8 @@ def _value(node_id: str, where: str, value: JSON, problems: ProblemList) -> obje
 def write_prompt(workflow: Workflow, registry: Registry) -> dict[str, JSON]:
     """Write a workflow as an API prompt, with ComfyUI's class names.
 
-    Inputs that the registry does not know are written as they are.
+    The items of a list that gathers links become inputs of their own. Inputs that the registry does not know stay as
+    they are.
     """
     prompt: dict[str, JSON] = {}
     for node_id, entry in workflow.nodes.items():
@@ -110,12 +112,20 @@ def write_prompt(workflow: Workflow, registry: Registry) -> dict[str, JSON]:
         inputs: dict[str, JSON] = {}
         for name, value in entry.inputs.items():
             declared = spec.input(name) if spec is not None else None
-            inputs[name] = _written(value, workflow, registry, declared)
+            if declared is not None and declared.gather and _gathers(value):
+                items = [_written(item, workflow, registry, None) for item in value]  # type: ignore[attr-defined]
+                inputs.update(zip(grown_names(name, len(items)), items, strict=True))
+            else:
+                inputs[name] = _written(value, workflow, registry, declared)
         kind = entry.type
         if spec is not None and entry.type == spec.name and spec.aliases:
             kind = spec.aliases[0]
         prompt[node_id] = {"inputs": inputs, "class_type": kind, "_meta": {"title": entry.title or kind}}
     return prompt
+
+
+def _gathers(value: object) -> bool:
+    return isinstance(value, list) and len(value) > 1 and any(isinstance(item, Link) for item in value)
 
 
 def _written(value: object, workflow: Workflow, registry: Registry, declared: InputSpec | None) -> JSON:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from graphcore.files import Files
+from graphcore.growing import item_name
 from graphcore.jsontext import JSON
 from graphcore.registry import Registry
 from graphcore.spec import MISSING, InputSpec, NodeSpec, OutputSpec
+from graphcore.widgets import Growing
 
 _MAX_SEED: Final = 2**64 - 1
 
@@ -69,6 +72,8 @@ def input_info(declared: InputSpec, files: Files | None = None) -> JSON:
     """Describe one input: its type, or its list of choices, and its options."""
     if declared.info is not None:
         return list(declared.info)  # type: ignore[arg-type]
+    if declared.growing is not None:
+        return _growing_info(declared, declared.growing, files)
     options: dict[str, JSON] = {}
     if declared.default is not MISSING and declared.default is not None:
         options["default"] = declared.default  # type: ignore[assignment]
@@ -87,6 +92,17 @@ def input_info(declared: InputSpec, files: Files | None = None) -> JSON:
         if declared.file.empty is not None:
             kind = [declared.file.empty, *kind]
     return [kind, options]
+
+
+def _growing_info(declared: InputSpec, growing: Growing, files: Files | None) -> JSON:
+    item = item_name(declared.name)
+    template: dict[str, JSON] = {
+        "input": {"required": {item: input_info(replace(declared, growing=None), files)}},
+        "prefix": item,
+        "min": growing.least,
+        "max": growing.most,
+    }
+    return ["COMFY_AUTOGROW_V3", {"template": template}]
 
 
 def _add_range(declared: InputSpec, options: dict[str, JSON]) -> None:

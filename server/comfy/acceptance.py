@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from graphcore.errors import DocumentError, Problem, ValidationError
 from graphcore.formats.comfy_api import read_prompt
+from graphcore.growing import list_input
 from graphcore.registry import Registry
 from server.checking import Rules
 from server.comfy import wire_errors as wire
@@ -161,7 +162,11 @@ def _declared_alone(entry: Mapping[str, Any], registry: Registry) -> Mapping[str
         return entry
     return {
         **entry,
-        "inputs": {name: value for name, value in inputs.items() if spec.input(name) is not None},
+        "inputs": {
+            name: value
+            for name, value in inputs.items()
+            if spec.input(name) is not None or list_input(spec, name) is not None
+        },
     }
 
 

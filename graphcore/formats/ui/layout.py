@@ -110,12 +110,13 @@ def _read_prompt(prompt: object, definitions: Definitions) -> dict[str, _Entry]:
 
 
 def _sockets(entry: _Entry) -> Iterator[_Socket]:
-    """Every plain socket of the class, then those of its widgets that a link feeds, then undeclared ones."""
+    """Every plain socket of the class, its widgets that grew or that a link feeds, then undeclared ones."""
     specs = sorted(_expanded(entry.definition.inputs, "", entry.inputs), key=lambda pair: is_widget(pair[1]))
     for name, spec in specs:
         origin = _link(entry.inputs.get(name))
         widget = is_widget(spec)
-        if origin is not None or not (widget or spec.type == AUTOGROW):
+        grown = not name.endswith(spec.name)
+        if origin is not None or grown or not (widget or spec.type == AUTOGROW):
             yield _Socket(name=name, type=spec.type, widget=widget, origin=origin)
     drawn = {name for name, _ in specs}
     for name, value in entry.inputs.items():

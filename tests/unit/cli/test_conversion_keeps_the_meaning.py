@@ -140,10 +140,23 @@ def test_there_and_back_on_the_command_line(cli: CommandLine, registry: Registry
     assert sorted(keys(again, registry).values()) == sorted(keys(workflow, registry).values())
 
 
+def test_the_items_of_a_list_are_inputs_of_their_own(cli: CommandLine, registry: Registry) -> None:
+    file = cli.write("w.json", TRICKY)
+    prompt = cli.run("convert", file, "--to", "comfy-api").json
+    assert prompt["sum"]["inputs"] == {
+        "values.value0": ["3", 0],
+        "values.value1": 5,
+        "values.value2": ["3", 1],
+        "factor": 2,
+    }
+    again = read_workflow(json.dumps(prompt), registry)
+    assert keys(again, registry) == keys(read_workflow(file, registry), registry)
+
+
 def test_what_a_format_cannot_say_is_told(cli: CommandLine) -> None:
-    outcome = cli.run("convert", cli.write("w.json", TRICKY), "--to", "comfy-api")
+    outcome = cli.run("convert", cli.write("w.json", TRICKY), "--to", "comfy-ui")
     assert outcome.code == 2
-    assert "not-in-comfy-api" in outcome.err
+    assert "not-in-comfy-ui" in outcome.err
 
 
 def test_an_invalid_workflow_is_not_converted(cli: CommandLine) -> None:

@@ -45,6 +45,11 @@ def open_file(name: Annotated[str, FileChoice("vae")]) -> int:
     return len(name)
 
 
+@node("Row", output=True)
+def row(values: list[int]) -> None:
+    return None
+
+
 @node("Keep", output=True)
 def keep(value: Annotated[int, Range(0, 10)]) -> None:
     return None
@@ -57,7 +62,7 @@ def rules(tmp_path: Path) -> Rules:
         (tmp_path / "vae" / f"{place}.safetensors").write_bytes(b"")
     files = Files.from_settings(Settings(models_dirs=(tmp_path,)))
     return Rules(
-        registry=Registry([number, pair, word, choose, open_file, keep]), files=files, limits=Limits()
+        registry=Registry([number, pair, word, choose, open_file, keep, row]), files=files, limits=Limits()
     )
 
 
@@ -100,6 +105,21 @@ def test_undeclared_inputs_are_accepted_whatever_they_hold(rules: Rules) -> None
 
     assert isinstance(accepted, Accepted)
     assert accepted.node_errors == {}
+
+
+def test_the_items_of_a_list_are_kept_beside_a_bad_output(rules: Rules) -> None:
+    row = {"values.value0": ["1", 0], "values.value1": 3}
+    prompt = {
+        "1": entry("Number", value=1),
+        "2": {"class_type": "Row", "inputs": row},
+        "3": entry("Keep", value=99),
+    }
+
+    accepted = assess(prompt, None, rules)
+
+    assert isinstance(accepted, Accepted)
+    assert accepted.outputs == ("2",)
+    assert json.loads(accepted.document)["prompt"]["2"]["inputs"] == row
 
 
 def test_good_outputs_run_and_bad_ones_are_reported(rules: Rules) -> None:
