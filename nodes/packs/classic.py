@@ -5,7 +5,11 @@ nodes.NODE_CLASS_MAPPINGS["VAEDecode"]().decode(vae, samples)      nodes.common_
 
 from __future__ import annotations
 
+import json
+import secrets
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Self
 
@@ -19,6 +23,7 @@ from nodes.packs.exchange import from_comfy, to_comfy
 from nodes.packs.faces import run_context
 from nodes.packs.host import PackHost, current_host
 from nodes.packs.shims.devices import interrupt_current_processing
+from nodes.packs.shims.folders import exists_annotated_filepath, get_output_directory, get_temp_directory
 
 MAX_RESOLUTION: Final = MAX_SIDE
 _FUNCTIONS: Final = MappingProxyType(
@@ -73,6 +78,19 @@ _FUNCTIONS: Final = MappingProxyType(
     }
 )
 
+_ORDERS: Final = MappingProxyType(
+    {
+        "CLIPTextEncode": ("clip", "text"),
+        "ConditioningSetMask": ("conditioning", "mask", "set_cond_area", "strength"),
+        "InpaintModelConditioning": ("positive", "negative", "pixels", "vae", "mask", "noise_mask"),
+        "VAEDecode": ("vae", "samples"),
+        "VAEDecodeTiled": ("vae", "samples", "tile_size", "overlap", "temporal_size", "temporal_overlap"),
+        "VAEEncode": ("vae", "pixels"),
+        "VAEEncodeForInpaint": ("vae", "pixels", "mask", "grow_mask_by"),
+        "VAEEncodeTiled": ("vae", "pixels", "tile_size", "overlap", "temporal_size", "temporal_overlap"),
+    }
+)
+
 
 class ClassicNode:
     """One of our node types as a class of ComfyUI's shape; subclasses may call the method that FUNCTION names."""
@@ -80,6 +98,7 @@ class ClassicNode:
     FUNCTION = "run"
     RETURN_TYPES: tuple[str, ...] = ()
     _spec: NodeSpec
+    _order: tuple[str, ...] = ()
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, dict[str, Any]]:  # noqa: N802 (ComfyUI's name)
@@ -96,7 +115,7 @@ class ClassicNode:
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """Run the node on ComfyUI's values, in the run of the caller; a tuple of its outputs, or what it shows."""
         spec = self._spec
-        given = dict(zip((declared.name for declared in spec.inputs), args, strict=False)) | kwargs
+        given = dict(zip(self._order, args, strict=False)) | kwargs
         inputs: dict[str, Any] = {}
         for name, value in given.items():
             declared = spec.input(name)
@@ -138,6 +157,7 @@ def classic_class(spec: NodeSpec, name: str) -> type[ClassicNode]:
     function = _FUNCTIONS.get(name, "run")
     members: dict[str, Any] = {
         "_spec": spec,
+        "_order": _ORDERS.get(name) or tuple(declared.name for declared in spec.inputs),
         "FUNCTION": function,
         "CATEGORY": spec.category,
         "DESCRIPTION": spec.description,
@@ -150,7 +170,63 @@ def classic_class(spec: NodeSpec, name: str) -> type[ClassicNode]:
     }
     if function != "run":
         members[function] = ClassicNode.run
+    if name in ("SaveImage", "PreviewImage"):
+        members |= {
+            "save_images": save_images,
+            "__init__": _saves_into("output" if name == "SaveImage" else "temp"),
+        }
+    if name == "LoadImage":
+        members |= {"IS_CHANGED": classmethod(_changed), "VALIDATE_INPUTS": classmethod(_validated)}
     return type(name, (ClassicNode,), members)
+
+
+def _saves_into(kind: str) -> Callable[[Any], None]:
+    """What makes an object that saves pictures; packs that inherit from its class set these attributes."""
+
+    def begin(node: Any) -> None:
+        node.type = kind
+        node.output_dir = get_output_directory() if kind == "output" else get_temp_directory()
+        node.prefix_append = "" if kind == "output" else f"_temp_{secrets.token_hex(3)}"
+        node.compress_level = 4 if kind == "output" else 1
+
+    return begin
+
+
+def save_images(
+    node: Any, images: Any, filename_prefix: str = "ComfyUI", prompt: Any = None, extra_pnginfo: Any = None
+) -> dict[str, Any]:
+    """Write pictures (batch, height, width, channels) as PNG files into the folder that the object names."""
+    from nodes.diffusion.pictures import png_bytes
+    from nodes.output_files import OutputNames
+
+    context, saved = run_context(), []
+    names = OutputNames(
+        folder=Path(node.output_dir), prefix=filename_prefix + node.prefix_append, suffix=".png"
+    )
+    told = {} if prompt is None else {"prompt": json.dumps(prompt)}
+    told |= {str(name): json.dumps(value) for name, value in (extra_pnginfo or {}).items()}
+    for place, image in enumerate(images):
+        texts = {**told, **context.picture_texts(place)} if context.settings.metadata else {}
+        pixels = image.detach().float().cpu()
+        size = {"width": pixels.shape[1], "height": pixels.shape[0]}
+        file = names.write(
+            png_bytes(pixels, texts, compress_level=node.compress_level), size, batch_number=place
+        )
+        saved.append({"filename": file.filename, "subfolder": file.subfolder, "type": node.type})
+    return {"ui": {"images": saved}}
+
+
+def _changed(cls: Any, image: str, **rest: Any) -> str:
+    """Text that changes when an input picture does."""
+    del cls, rest
+    files = current_host().files()
+    return files.fingerprint(files.resolve_media(image))
+
+
+def _validated(cls: Any, image: str, **rest: Any) -> bool | str:
+    """True if there is such an input picture."""
+    del cls, rest
+    return True if exists_annotated_filepath(image) else f"Invalid image file: {image}"
 
 
 class NodeClasses:

@@ -20,6 +20,8 @@ from nodes.packs.host import PackHost, current_host, pack_at_work
 from nodes.packs.shims import ABSENT, ROOTS, SHIMS
 
 _SERVER: Final = "comfyui_server_names"
+_EXTRAS: Final = "comfy_extras.nodes_"
+_NODE_CLASSES: Final = MappingProxyType({"*": "nodes"})
 _IMPORT_FROM: Final = dis.opmap["IMPORT_FROM"]
 
 
@@ -85,7 +87,7 @@ def not_offered(module: str, name: str, frame: FrameType | None) -> Exception:
 
 class _ShimLoader(Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return ShimModule(spec.name, MappingProxyType(dict(SHIMS[spec.name])))
+        return ShimModule(spec.name, SHIMS.get(spec.name, _NODE_CLASSES))
 
     def exec_module(self, module: ModuleType) -> None:
         del module
@@ -101,7 +103,7 @@ class ShimFinder(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         del path, target
-        if fullname in SHIMS:
+        if fullname in SHIMS or fullname.startswith(_EXTRAS):
             return ModuleSpec(fullname, _ShimLoader(), is_package=_is_package(fullname))
         if fullname.partition(".")[0] in ROOTS:
             raise ModuleNotFoundError(

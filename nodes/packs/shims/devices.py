@@ -392,6 +392,8 @@ extra_reserved_memory = minimum_inference_memory
 
 
 def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
     if name == "OOM_EXCEPTION":
         import torch
 

@@ -304,6 +304,8 @@ def invalidate_cache(folder_name: str = "") -> None:
 
 
 def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
     host = current_host()
     models = host.settings.models_dirs
     values: dict[str, Any] = {
