@@ -112,6 +112,36 @@ async def submitted(session: aiohttp.ClientSession, url: str, body: Mapping[str,
         return str(held["id"])
 
 
+def prompt_of(number: int) -> dict[str, Any]:
+    """The same four nodes as ComfyUI's clients send them."""
+    return {
+        "a": {"class_type": "Number", "inputs": {"value": number}},
+        "b": {"class_type": "Number", "inputs": {"value": 1}},
+        "sum": {"class_type": "Sum", "inputs": {"a": ["a", 0], "b": ["b", 0]}},
+        "report": {"class_type": "Report", "inputs": {"value": ["sum", 0]}},
+    }
+
+
+async def prompts(url: str, runs: int, clients: int) -> list[Figure]:
+    """Durable prompts by ComfyUI's route while the queue is paused, then all of them to their end."""
+    numbers = count(10**9)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def client() -> None:
+            while (number := next(numbers)) < 10**9 + runs:
+                body = json.dumps({"prompt": prompt_of(number), "client_id": "benchmark"})
+                async with session.post(f"{url.removesuffix('/api/v1')}/prompt", data=body) as response:
+                    assert response.status == 200, await response.text()
+
+        await session.post(f"{url}/queue/pause")
+        began = time.perf_counter()
+        await asyncio.gather(*(client() for _ in range(clients)))
+        accepted_s = time.perf_counter() - began
+        await session.post(f"{url}/queue/resume")
+        await drained(session, url)
+    return [Figure(f"durable prompts (POST /prompt), {clients} clients", runs / accepted_s, "prompts/s", 600)]
+
+
 async def drained(session: aiohttp.ClientSession, url: str) -> None:
     """Wait until the queue is empty."""
     while True:
@@ -199,15 +229,23 @@ async def fan(url: str, width: int) -> list[Figure]:
 
 
 async def node_listing(url: str) -> list[Figure]:
-    """How long the description of all node types takes."""
-    async with aiohttp.ClientSession() as session:
-        times = []
-        for _ in range(5):
-            began = time.perf_counter()
-            async with session.get(f"{url}/nodes") as response:
-                held = await response.json()
-            times.append(time.perf_counter() - began)
-    return [Figure(f"describe all {len(held['nodes'])} node types", min(times) * 1000, "ms", 50, most=True)]
+    """How long the description of all node types takes, in both dialects (the best of ten)."""
+    found = []
+    for what, address in (
+        ("describe", f"{url}/nodes"),
+        ("object_info of", f"{url.removesuffix('/v1')}/object_info"),
+    ):
+        async with aiohttp.ClientSession() as session:
+            times = []
+            for _ in range(10):
+                began = time.perf_counter()
+                async with session.get(address) as response:
+                    data = await response.read()
+                times.append(time.perf_counter() - began)
+        held = json.loads(data)
+        count_of = len(held.get("nodes", held))
+        found.append(Figure(f"{what} all {count_of} node types", min(times) * 1000, "ms", 50, most=True))
+    return found
 
 
 def measured(*, smoke: bool) -> list[Figure]:
@@ -231,6 +269,7 @@ def measured(*, smoke: bool) -> list[Figure]:
         with ServerProcess(folder / "busy", *trivial) as server:
             asyncio.run(submissions(server.url, scale(200), 4))
             found += asyncio.run(submissions(server.url, scale(6000), 32))
+            found += asyncio.run(prompts(server.url, scale(3000), 32))
             found += asyncio.run(fan(server.url, scale(1500)))
             found += asyncio.run(streams(server, scale(1000)))
     return found

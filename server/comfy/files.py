@@ -150,9 +150,10 @@ def _reference(text: str | None) -> tuple[str, str]:
         held = None
     if not isinstance(held, dict) or not isinstance(held.get("filename"), str):
         raise RequestError("'original_ref' must name a file, as JSON.", code="bad-parameter")
-    subfolder = str(held.get("subfolder") or "")
-    name = f"{subfolder}/{held['filename']}" if subfolder else held["filename"]
-    return str(held.get("type") or "output"), name
+    annotated, plain = split_annotation(held["filename"])
+    folder = annotated if plain != held["filename"] else str(held.get("type") or "output")
+    subfolder = str(held.get("subfolder") or "").strip("/")
+    return folder, f"{subfolder}/{plain}" if subfolder else plain
 
 
 def _write(base: Path, parts: tuple[str, ...], data: bytes, *, overwrite: bool) -> str:

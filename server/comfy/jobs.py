@@ -14,8 +14,8 @@ from server.comfy.entries import Finished, called, listed_run, queue_item, read_
 from server.comfy.history import MOST
 from server.comfy.live import prompt_id_of
 from server.comfy.prompt import plain_number
-from server.comfy.twofold import SOURCE, answer, asker
-from server.errors import NotFound
+from server.comfy.twofold import SOURCE, answer, asker, lax_object, texts_of
+from server.errors import NotFound, RequestError
 from server.records import RunRecord, RunRequest, State
 from server.routing import Body, Route
 from server.security.tokens import Principal
@@ -46,6 +46,12 @@ def job_routes(services: Services) -> list[Route]:
     for prefix in ("", "/api", "/api/api"):
         found.append(Route(method="GET", path=f"{prefix}/jobs", handler=routes.index, body=Body.NONE))
         found.append(Route(method="GET", path=f"{prefix}/jobs/{{job}}", handler=routes.get, body=Body.NONE))
+        found.append(
+            Route(method="POST", path=f"{prefix}/jobs/cancel", handler=routes.cancel_several, body=Body.ANY)
+        )
+        found.append(
+            Route(method="POST", path=f"{prefix}/jobs/{{job}}/cancel", handler=routes.cancel, body=Body.ANY)
+        )
     return found
 
 
@@ -100,6 +106,28 @@ class _Jobs:
             "workflow": _workflow(finished.run, finished.request),
         }
         return answer(_ended_job(finished) | detail)
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        """Cancel a job, whether it waits or runs; one that has ended stays as it is."""
+        job, who = request.match_info["job"], asker(request)
+        if await self._cancel(frozenset({job}), who):
+            return answer({"cancelled": True})
+        known = await self._services.database.read(partial(listed_run, prompt_id=job, asker=who))
+        return answer({"error": "Job not found"}, 404) if known is None else answer({"cancelled": False})
+
+    async def cancel_several(self, request: web.Request) -> web.Response:
+        jobs = texts_of((await lax_object(request)).get("job_ids"))
+        return answer({"cancelled": await self._cancel(jobs, asker(request))})
+
+    async def _cancel(self, jobs: frozenset[str], who: Principal) -> list[str]:
+        """Cancel open jobs; the ids of those that were open."""
+        queue, cancelled = self._services.jobs.queue(who.scope), []
+        runs = [run for run in (*queue.running, *queue.waiting) if run.source == SOURCE]
+        for run in called(runs, jobs, who):
+            with suppress(RequestError):
+                await self._services.jobs.cancel(run.id, who.scope, "interrupted")
+                cancelled.append(prompt_id_of(run))
+        return cancelled
 
 
 def _finished(connection: sqlite3.Connection, job: str, asker: Principal, redact: Any) -> Finished | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from graphcore.errors import DocumentError
 from graphcore.jsontext import JSON
@@ -19,7 +19,7 @@ from server.comfy import wire_errors as wire
 from server.comfy.acceptance import Refused, assess
 from server.comfy.live import Live
 from server.comfy.twofold import SOURCE, answer, asker, lax_object, twofold
-from server.errors import RequestError
+from server.errors import RequestError, ServerError
 from server.records import Submission
 from server.routing import Route
 from server.sealing import seal
@@ -87,21 +87,26 @@ class _Prompts:
         return answer({"exec_info": {"queue_remaining": remaining}})
 
     async def post(self, request: web.Request) -> web.Response:
-        services, principal = self._services, asker(request)
         try:
-            body = await lax_object(request)
+            return await self._queue(request)
         except DocumentError as error:
-            return answer(
-                {"error": wire.whole_error("invalid_json", "Invalid JSON", error.message), "node_errors": {}},
-                400,
-            )
+            return _refusal(wire.whole_error("invalid_json", "Invalid JSON", error.message))
+        except ServerError as error:
+            refusal = _refusal(wire.whole_error(error.code, error.message), error.status)
+            if error.retry_after is not None:
+                refusal.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
+            return refusal
+
+    async def _queue(self, request: web.Request) -> web.Response:
+        services, principal = self._services, asker(request)
+        body = await lax_object(request)
         if "prompt" not in body:
-            return answer({"error": wire.no_prompt(), "node_errors": {}}, 400)
+            return _refusal(wire.no_prompt())
         asked = _Asked.read(body)
         found = await asyncio.to_thread(assess, asked.prompt, asked.targets, services.checker.rules)
         redact = services.redaction.value
         if isinstance(found, Refused):
-            return answer(redact({"error": found.error, "node_errors": dict(found.node_errors)}), 400)
+            return _refusal(redact(found.error), node_errors=redact(dict(found.node_errors)))
         kept: dict[str, Any] = {"extra_data": asked.extra}
         if not found.whole:
             kept["prompt"] = asked.prompt
@@ -135,6 +140,12 @@ class _Prompts:
             return method in _PREVIEW_METHODS
         connection = self._live.find(principal, asked.client_id)
         return connection is not None and connection.shows_previews
+
+
+def _refusal(
+    error: wire.WireError, status: int = 400, *, node_errors: Mapping[str, Any] | None = None
+) -> web.Response:
+    return answer({"error": error, "node_errors": node_errors or {}}, status)
 
 
 def plain_number(number: float) -> int | float:

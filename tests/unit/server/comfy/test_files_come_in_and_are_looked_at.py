@@ -90,6 +90,10 @@ def test_a_mask_is_put_on_the_picture_that_it_was_made_for(served: Served) -> No
     assert shown(served.get(path)).getpixel((0, 0)) == (10, 20, 30, 77)
     assert shown(served.get(f"{path}&channel=rgb")).getpixel((0, 0)) == (10, 20, 30)
     assert shown(served.get(f"{path}&channel=a")).getpixel((0, 0)) == (0, 0, 0, 77)
+    noted = json.dumps({"filename": "below.png [input]"})
+    again = upload(served, png((0, 0, 0, 77)), "noted.png", "/upload/mask", original_ref=noted)
+    assert shown(served.get("/view?filename=noted.png&type=input")).getpixel((0, 0)) == (10, 20, 30, 77)
+    assert again.json == {"name": "noted.png", "subfolder": "", "type": "input"}
     other = upload(served, png((0, 0, 0, 7), (3, 3)), "c.png", "/upload/mask", original_ref=reference)
     assert other.status == 422
 

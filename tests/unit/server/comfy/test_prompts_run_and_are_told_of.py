@@ -257,6 +257,22 @@ def test_jobs_are_sorted_filtered_and_paged(served: Served) -> None:
         assert isinstance(answer.json["error"], str)
 
 
+def test_jobs_are_cancelled_whether_they_wait_or_run(served: Served) -> None:
+    with ComfyClient(served, "canceller") as client:
+        running = client.queue(steps_prompt(10_000))
+        waiting = [client.queue(steps_prompt(1)) for _ in range(2)]
+        while not served.get("/queue").json["queue_running"]:
+            time.sleep(0.02)
+
+        assert served.post(f"/api/jobs/{waiting[0]}/cancel").json == {"cancelled": True}
+        told = served.post("/jobs/cancel", {"job_ids": [waiting[1], running, "unknown"]}).json
+        assert set(told["cancelled"]) == {waiting[1], running}
+        assert messages(client.until_done(running), "execution_interrupted")
+    assert served.get("/queue").json == {"queue_running": [], "queue_pending": []}
+    assert served.post(f"/jobs/{running}/cancel").json == {"cancelled": False}
+    assert served.post("/jobs/unknown/cancel").status == 404
+
+
 def test_a_client_that_comes_late_learns_what_runs(served: Served) -> None:
     with ComfyClient(served, "late") as client:
         prompt_id = client.queue(steps_prompt(10_000))
