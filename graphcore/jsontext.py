@@ -16,6 +16,7 @@ JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
 MAX_BYTES: Final = 64 * 2**20
 MAX_DEPTH: Final = 200
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_ESCAPED_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _INT_DIGITS: Final = 19
 
 
@@ -49,8 +50,10 @@ def parse_json(source: bytes | str, *, max_bytes: int = MAX_BYTES, nan_as_null: 
         ) from None
     except RecursionError:
         raise DocumentError("The document is nested too deeply; flatten it.", code="too-deep") from None
-    if "\\u" in text or _LONE_SURROGATE.search(text) or _may_be_deep(text):
+    if _ESCAPED_SURROGATE.search(text) or _LONE_SURROGATE.search(text):
         check_json(parsed)
+    elif _may_be_deep(text):
+        _check_depth(parsed)
     return parsed
 
 
@@ -71,6 +74,20 @@ def check_json(document: object) -> None:
             pending.extend((item, depth + 1) for item in value)
         else:
             _check_scalar(value)
+
+
+def _check_depth(document: JSON) -> None:
+    """The depth alone, level by level: scalars that `parse_json` let through need no second look."""
+    level: list[JSON] = [document]
+    for _ in range(MAX_DEPTH):
+        below: list[JSON] = []
+        for value in level:
+            items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+            below.extend(item for item in items if item.__class__ is dict or item.__class__ is list)
+        if not below:
+            return
+        level = below
+    raise DocumentError("The document is nested too deeply; flatten it.", code="too-deep")
 
 
 def _check_scalar(value: object) -> None:
