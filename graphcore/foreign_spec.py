@@ -26,7 +26,6 @@ Description = Mapping[str, Any]
 CONTEXT: Final = "(context)"
 _DYNAMIC: Final = ("COMFY_AUTOGROW_V3", "COMFY_DYNAMICCOMBO_V3", "COMFY_DYNAMICSLOT_V3")
 _MATCHING: Final = "COMFY_MATCHTYPE_V3"
-_TEMPLATES: Final = ("COMFY_AUTOGROW_V3", "COMFY_DYNAMICSLOT_V3")
 _DYNAMIC_COMBO: Final = "COMFY_DYNAMICCOMBO_V3"
 _SOCKETS: Final = {kind.name: kind for kind in (INT, FLOAT, STRING, BOOLEAN, COMBO)}
 
@@ -84,8 +83,6 @@ def foreign_spec(description: Description, hooks: Hooks) -> NodeSpec:
 def _inputs(info: Mapping[str, Any], hook: Mapping[str, Any]) -> Iterator[InputSpec]:
     for group in ("required", "optional"):
         for name, declared in (info["input"].get(group) or {}).items():
-            if declared[0] in _TEMPLATES:
-                continue
             checked_by_node = bool(hook.get("all")) or name in hook.get("names", ())
             yield foreign_input(name, declared, optional=group == "optional", unchecked=checked_by_node)
 
@@ -96,7 +93,7 @@ def foreign_input(name: str, declared: Sequence[Any], *, optional: bool, uncheck
     choices = kind if isinstance(kind, list) else options.get("options") if kind == "COMBO" else None
     if kind == _DYNAMIC_COMBO:
         choices = [choice["key"] for choice in options.get("options", ()) if isinstance(choice, dict)]
-    if "remote" in options or options.get("multiselect") or not isinstance(choices, list):
+    if "remote" in options or not isinstance(choices, list):
         choices = None
     dynamic = kind in _DYNAMIC
     socket = COMBO if isinstance(kind, list) else _SOCKETS.get(kind) or SocketType(str(kind))

@@ -13,17 +13,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from graphcore.errors import DeclarationError, InputError
 from graphcore.pack_reports import PackReport
 from graphcore.registry import Registry
 from graphcore.settings import Settings
 from nodes.packs.awaiting import settle
-from nodes.packs.classic import ClassicNode, NodeClasses
 from nodes.packs.host import PackHost, Send, loading
 from nodes.packs.imports import install_shims
 from nodes.packs.v1 import PackClass, node_type
+
+if TYPE_CHECKING:
+    from nodes.packs.classic import NodeClasses
 
 _log = logging.getLogger(__name__)
 _DISABLED: Final = ".disabled"
@@ -46,6 +48,8 @@ def load_packs(
         else PackHost(registry=registry, settings=settings, send=send)
     )
     install_shims(host)
+    from nodes.packs.classic import NodeClasses
+
     own = frozenset(registry.names())
     for path in found:
         registry.pack_reports.append(_Loading(registry, host.part(NodeClasses), own).load(path))
@@ -102,6 +106,8 @@ class _Loading:
 
     def _added_by_hand(self, pack: str, before: Mapping[str, Any]) -> Iterator[PackClass]:
         """The classes that a pack has put into `nodes.NODE_CLASS_MAPPINGS` itself."""
+        from nodes.packs.classic import ClassicNode
+
         for name, cls in self.classes.classes.items():
             if before.get(name) is not cls and not issubclass(cls, ClassicNode):
                 yield PackClass(

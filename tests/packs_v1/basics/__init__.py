@@ -8,7 +8,7 @@ from .state import NODE_CLASS_MAPPINGS as STATE
 WEB_DIRECTORY = "./web"
 
 
-class AnyType(str):
+class AnyType(str):  # noqa: SLOT000 - as packs write it
     def __ne__(self, other):
         return False
 
@@ -56,7 +56,10 @@ class Widgets:
                 "several": ("COMBO", {"options": ["a", "b", "c"], "multiselect": True}),
                 "remote": ("COMBO", {"remote": {"route": "/nowhere"}}),
             },
-            "optional": {"forced": ("FLOAT", {"forceInput": True, "defaultInput": True}), "note": ("STRING",)},
+            "optional": {
+                "forced": ("FLOAT", {"forceInput": True, "defaultInput": True}),
+                "note": ("STRING",),
+            },
         }
 
     RETURN_TYPES = ("STRING",)
@@ -68,7 +71,7 @@ class Widgets:
     DEPRECATED = True
     EXPERIMENTAL = True
     API_NODE = False
-    SEARCH_ALIASES = ["form"]
+    SEARCH_ALIASES = ("form",)
 
     def tell(self, **given):
         told = ", ".join(f"{name}={given[name]!r}" for name in sorted(given))
@@ -135,7 +138,9 @@ class Hidden:
 
     def tell(self, me, prompt, picture, dynamic, token):
         kind = dynamic.get_node(me)["class_type"]
-        return (f"{me} {prompt[me]['class_type']} {kind} {dynamic.get_display_node_id(me)} {picture} {token}",)
+        return (
+            f"{me} {prompt[me]['class_type']} {kind} {dynamic.get_display_node_id(me)} {picture} {token}",
+        )
 
 
 class MakeList:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from pathlib import Path
 
 
 class _Counted:
@@ -110,7 +111,11 @@ class FolderChoice:
     @classmethod
     def INPUT_TYPES(cls):
         folder = os.environ.get("BASICS_FOLDER", ".")
-        return {"required": {"file": (sorted(os.listdir(folder)), {"image_upload": True})}}
+        return {
+            "required": {
+                "file": (sorted(path.name for path in Path(folder).iterdir()), {"image_upload": True})
+            }
+        }
 
     RETURN_TYPES = ("STRING",)
     FUNCTION = "give"
