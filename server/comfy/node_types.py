@@ -56,13 +56,16 @@ class Catalogue:
             entries = [
                 entry for name, spec in self._specs.items() if (entry := self._entry(name, spec)) is not None
             ]
-            made = self._made = (signature, b",".join(entries))
+            made = self._made = (signature, b"{" + b",".join(entries) + b"}")
         packs = [
             json.dumps({spec.name: dict(spec.foreign.info)}, separators=(",", ":"))[1:-1].encode()
             for spec in self._registry
             if spec.foreign is not None
         ]
-        return b"{" + b",".join([*([made[1]] if made[1] else []), *packs]) + b"}"
+        if not packs:
+            return made[1]
+        own = made[1][1:-1]
+        return b"{" + b",".join([*([own] if own else []), *packs]) + b"}"
 
     def one(self, name: str) -> object:
         """One node type by its name, in an object of its own; an empty one if there is none."""

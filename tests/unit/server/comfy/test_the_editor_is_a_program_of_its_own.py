@@ -8,9 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from graphcore import Registry
 from server.comfy.editor import EditorFiles
+from server.comfy.pack_files import PackFiles
 from server.comfy.routes import comfy_routes
 from server.errors import NotFound
+from server.packs import Packs
 from tests.served import Served, settings_in
 
 
@@ -56,4 +59,4 @@ def test_the_protocol_stands_below_it(installed: Served) -> None:
 
 def test_without_it_the_page_says_how_to_get_it() -> None:
     with pytest.raises(NotFound, match=r"graphcore\[editor\]"):
-        asyncio.run(EditorFiles(None).send("index.html"))
+        asyncio.run(EditorFiles(None, PackFiles(Packs(Registry(), expected=False))).send("index.html"))
