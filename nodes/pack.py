@@ -52,6 +52,7 @@ MODULES: Final = (
     "text_patterns",
     "training",
     "unclip",
+    "upscaling",
     "vae",
     "video",
     "video_models",

@@ -20,7 +20,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from graphcore.cache.codec import Codec
-from nodes import guidance_options, merges, network_options, steering, values
+from nodes import guidance_options, merges, network_options, steering, upscaling, values
 from nodes.diffusion import (
     guidance,
     guidance_formulas,
@@ -35,6 +35,7 @@ _MODULES: Final = (
     guidance_options,
     network_options,
     steering,
+    upscaling,
     guidance,
     guidance_formulas,
     guidance_wrappers,
