@@ -25,6 +25,7 @@ from nodes.diffusion.parameterization import (
     Parameterization,
     Prediction,
     RectifiedFlow,
+    evenly_rising_betas,
 )
 from nodes.diffusion.self_attention_guidance import SelfAttentionGuided
 from nodes.guidance_options import (
