@@ -39,6 +39,7 @@ MODULES: Final = (
     "model_guidance",
     "model_patches",
     "model_sampling",
+    "motion",
     "preprocessors",
     "primitives",
     "safety",

@@ -44,6 +44,7 @@ from nodes.guidance_options import (
     ThresholdOption,
     ZeroStarOption,
 )
+from nodes.motion_options import MotionOption
 from nodes.network_options import ContinuousOption
 from nodes.values import (
     FlowShiftOption,
@@ -69,6 +70,9 @@ def reparameterized(parameterization: Parameterization, options: Sequence[ModelO
     chosen = _last(options, PredictionOption)
     if chosen is not None:
         parameterization = _predicting(parameterization, chosen)
+    motion = _last(options, MotionOption)
+    if motion is not None and motion.linear_betas and isinstance(parameterization, DiscreteDiffusion):
+        parameterization = replace(parameterization, betas=evenly_rising_betas())
     continuous = _last(options, ContinuousOption)
     if continuous is not None:
         parameterization = _continuous(parameterization, continuous)

@@ -12,6 +12,7 @@ from nodes.diffusion.network import Network
 from nodes.diffusion.token_hooks import HyperTile, MergedTokens, TokenHook, hook_self_attention
 from nodes.diffusion.unet_network import UNetNetwork
 from nodes.diffusion.unet_walk import BlockHook
+from nodes.motion_options import MotionOption
 from nodes.network_options import (
     DownscaleOption,
     FreeUOption,
@@ -21,7 +22,14 @@ from nodes.network_options import (
 )
 from nodes.values import FileRef, ModelOption
 
-_KINDS = (FreeUOption, DownscaleOption, HyperTileOption, MergedTokensOption, HypernetworksOption)
+_KINDS = (
+    FreeUOption,
+    DownscaleOption,
+    HyperTileOption,
+    MergedTokensOption,
+    HypernetworksOption,
+    MotionOption,
+)
 
 
 def changes_network(options: Sequence[ModelOption]) -> bool:
@@ -49,6 +57,10 @@ def change_network(
             case HypernetworksOption():
                 for each in option.networks:
                     install(network.module, open_hypernetwork(resolve(each.file)), each.strength)
+            case MotionOption():
+                from nodes.diffusion.motion import animate
+
+                animate(network, option, resolve)
     for hook in hooks:
         if isinstance(hook, TokenHook):
             hook_self_attention(network.module, hook)

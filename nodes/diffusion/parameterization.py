@@ -89,6 +89,11 @@ def linear_betas(*, timesteps: int = 1000, start: float = 0.00085, end: float = 
     return torch.linspace(start**0.5, end**0.5, timesteps, dtype=torch.float64) ** 2
 
 
+def evenly_rising_betas(*, timesteps: int = 1000, start: float = 0.00085, end: float = 0.012) -> Tensor:
+    """Betas that are linear themselves, float64, as AnimateDiff was trained on."""
+    return torch.linspace(start, end, timesteps, dtype=torch.float64)
+
+
 def zero_terminal_snr(alphas_cumprod: Tensor) -> Tensor:
     """Shift and scale sqrt(alphas_cumprod): no signal in the last step (Lin et al. 2023, algorithm 1).
 
