@@ -103,7 +103,7 @@ def test_nothing_but_what_was_changed_is_sent(site: Served, page: PageBrowser) -
 
     page.ended()
     assert asked(site, run) == {}
-    assert page.text(".said").split("|") == [
+    assert page.text(".said pre").split("|") == [
         str(value)
         for value in (
             "a line",
@@ -143,7 +143,7 @@ def test_what_was_entered_arrives_as_it_is(site: Served, page: PageBrowser, tmp_
     sent = asked(site, run)
     assert sent.pop("picture").endswith(".png")
     assert "open sesame" not in sent.pop("password")
-    assert page.text(".said").endswith("|open sesame")
+    assert page.text(".said pre").endswith("|open sesame")
     assert sent == {
         "line": '"<b>&amp; ünï ✓',
         "words": "two\nlines",

@@ -68,7 +68,7 @@ def test_a_stream_that_breaks_goes_on_where_it_was(site: Served, page: PageBrows
     )
 
     page.ended()
-    assert page.text(".said") == "60"
+    assert page.text(".said pre") == "60"
     page.until("return document.querySelector('#offline').hidden")
 
 

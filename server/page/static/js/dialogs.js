@@ -41,7 +41,7 @@ function askToken() {
   const input = el("input", { type: "password", autocomplete: "current-password", required: true, spellcheck: "false" });
   const complaint = el("p", { class: "error", id: uniqueId("complaint"), hidden: true, role: "alert" });
   input.setAttribute("aria-describedby", complaint.id);
-  const told = "This server lets in who knows its token. It showed the token when it first started; it is also in the file “token” of its data folder.";
+  const told = "This server lets in who knows its token. It showed the token when it first started. Whoever runs it finds it in the file “token” of its data folder, or knows it.";
   const field = el("label", { class: "field" }, el("span", {}, "Token"), input);
   const check = async () => {
     let known = false;

@@ -25,6 +25,14 @@ export function follow(run, listener) {
   };
 }
 
+/** Nobody looks at a hidden page: its streams are closed, and opened again when it is seen. */
+document.addEventListener("visibilitychange", () => {
+  for (const follower of followed.values()) {
+    if (document.hidden) follower.close();
+    else if (!follower.over) follower.open();
+  }
+});
+
 /** How a run stands before anything is known of it. */
 function unknown(run) {
   return { run, state: "queued", nodes: new Map(), count: 0, current: null, preview: null, shown: [], failures: [],
@@ -39,10 +47,12 @@ class Follower {
     this.last = -1;
     this.timer = 0;
     this.again = 0;
-    this.open();
+    this.over = false;
+    if (!document.hidden) this.open();
   }
 
   open() {
+    this.close();
     this.source = new EventSource(`/api/v1/runs/${this.run}/events?previews=true`);
     this.source.addEventListener("open", () => this.connected(true));
     this.source.addEventListener("error", () => this.broken());
@@ -52,9 +62,8 @@ class Follower {
   }
 
   close() {
-    this.source.close();
+    if (this.source) this.source.close();
     clearTimeout(this.again);
-    clearTimeout(this.timer);
   }
 
   connected(yes) {
@@ -78,11 +87,12 @@ class Follower {
     } catch (error) {
       if (error.status === 404) {
         this.standing.gone = true;
+        this.over = true;
         this.tell();
         return;
       }
     }
-    if (this.listeners.size) this.open();
+    if (this.listeners.size && !document.hidden) this.open();
   }
 
   take(kind, data) {
@@ -91,7 +101,10 @@ class Follower {
       this.last = data.number;
     }
     TAKEN[kind](this.standing, data);
-    if (kind === "run-finished") this.source.close();
+    if (kind === "run-finished") {
+      this.over = true;
+      this.source.close();
+    }
     this.tell();
   }
 

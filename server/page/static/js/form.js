@@ -108,7 +108,7 @@ function entryOf(entries, problem) {
 function setFault(entry, problem) {
   entry.element.classList.toggle("wrong", Boolean(problem));
   entry.fault.hidden = !problem;
-  fill(entry.fault, problem && [problem.message, problem.code && el("code", {}, problem.code)]);
+  fill(entry.fault, problem && [problem.message, " ", problem.code && el("code", {}, problem.code)]);
   if (problem) entry.widget.control.setAttribute("aria-invalid", "true");
   else entry.widget.control.removeAttribute("aria-invalid");
 }

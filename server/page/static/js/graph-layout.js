@@ -1,8 +1,8 @@
 // Places a graph in layers, left to right: each node right of all that feed it, links as short and as uncrossed as a few
 // sweeps make them. Long links run through places of their own in the layers between.
 
-const COLUMN = 184;
-const GAP = 52;
+const COLUMN = 172;
+const GAP = 44;
 const ROW = 58;
 const SPACE = 18;
 const THIN = 8;

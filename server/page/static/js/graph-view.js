@@ -6,8 +6,8 @@ import { duration } from "./words.js";
 
 const MOST = 600;
 const MARGIN = 8;
-const READABLE = 0.7;
-const LETTERS = 21;
+const READABLE = 0.66;
+const LETTERS = 20;
 const KINDS = new Set(["MODEL", "CLIP", "VAE", "CONDITIONING", "LATENT", "IMAGE", "MASK"]);
 const MARKS = { done: "✓", cached: "✓", failed: "!", running: "…", skipped: "–", stopped: "–" };
 const TOLD = { done: "done", cached: "taken from before", failed: "failed", running: "running", skipped: "not run", stopped: "stopped" };

@@ -6,10 +6,10 @@ import { el, fill } from "./dom.js";
 import { follow } from "./follow.js";
 import { openRuns, refreshQueue, watchQueue } from "./queue.js";
 import { address } from "./router.js";
-import { progressBar } from "./stage.js";
+import { previewOf, progressBar } from "./stage.js";
 import { STATES, ago, count, duration, mediaKind, titleOf, took } from "./words.js";
 
-const FOLLOWED = 3;
+const FOLLOWED = 2;
 const LATELY = 12;
 
 /** The view. */
@@ -84,7 +84,7 @@ function runningRow(run, live, nameOf) {
     const told = progressBar(standing, nameOf);
     line.textContent = told.line;
     fill(bar, told.element);
-    if (standing.preview) fill(picture, el("img", { src: standing.preview, alt: "", class: "preview" }));
+    if (standing.preview) fill(picture, previewOf(standing));
   }) : () => {};
   if (!live) fill(bar, el("progress", { "aria-label": "Progress" }));
   return { element, end };
@@ -109,7 +109,7 @@ function endedRow(run) {
   const facts = [el("span", { class: `state ${run.state}` }, STATES[run.state]), seconds !== null && duration(seconds), ago(run.finished)];
   return el("li", { class: "row", "data-run": run.id },
     el("div", { class: "thumb" }, output && el("img", { src: `${output.url}?size=160`, alt: "", loading: "lazy" })),
-    el("div", { class: "grow" }, name(run), el("p", { class: "line muted" }, facts.filter(Boolean).flatMap((fact, index) => (index > 1 ? ["· ", fact] : [fact]))),
+    el("div", { class: "grow" }, name(run), el("p", { class: "line muted" }, facts.filter(Boolean).map((fact) => (typeof fact === "string" ? el("span", {}, fact) : fact))),
       run.state === "failed" && run.error && el("p", { class: "error" }, run.error.message)),
     el("a", { class: "button", href: address(["create", "run", run.id]), "aria-label": `Run again with changes: ${titleOf(run)}` }, "Run again"));
 }

@@ -74,7 +74,7 @@ export function makeStage({ nameOf, onstanding = () => {}, onended = () => {}, e
     const texts = standing.shown.filter((item) => typeof item.text === "string");
     const parts = card && card.finished ? card.outputs.map((output) => media(output, card, linked)) : [];
     if (!parts.length && standing.preview && !ended()) parts.push(previewOf(standing));
-    parts.push(...texts.map((item) => el("pre", { class: "said" }, item.text)));
+    parts.push(...texts.map((item) => el("figure", { class: "said" }, el("figcaption", {}, nameOf(item.node)), el("pre", {}, item.text))));
     const key = JSON.stringify([card && card.finished, texts.length, parts.length, Boolean(standing.preview), ended()]);
     if (standing.preview && !ended() && key === told.screen) {
       const image = screen.querySelector(".preview");
@@ -157,7 +157,8 @@ export function media(output, card, linked, size = 0) {
   return linked ? el("a", { href: address(["run", card.id]), class: "picture" }, image) : el("a", { href: output.url, target: "_blank", rel: "noopener", class: "picture" }, image);
 }
 
-function previewOf(standing) {
+/** The latest preview of a run. */
+export function previewOf(standing) {
   const image = el("img", { class: "preview", src: standing.preview, alt: "What is being made, unfinished" });
   image.addEventListener("error", () => { image.hidden = true; });
   image.addEventListener("load", () => { image.hidden = false; });
