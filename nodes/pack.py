@@ -22,6 +22,7 @@ MODULES: Final = (
     "control",
     "datasets",
     "flow",
+    "gligen",
     "image_effects",
     "image_export",
     "image_files",

@@ -38,6 +38,33 @@ class ClipVisionOutput:
     vision: ClipVision
 
 
+@socket("GLIGEN")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gligen:
+    """A GLIGEN text-box model, by reference."""
+
+    file: FileRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GligenBox:
+    """A text's vector (width,), and the box in pixels that it belongs into."""
+
+    text: Tensor
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GligenHint(ControlHint):
+    """Texts in boxes. Without any box it is the other side of guidance."""
+
+    gligen: Gligen
+    boxes: tuple[GligenBox, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class UnclipPicture:
     """What CLIP sees in pictures, as unCLIP models take it: with a strength and a share of noise (0-1)."""

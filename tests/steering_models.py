@@ -9,9 +9,10 @@ from typing import Any
 import diffusers
 import torch
 
-from nodes.diffusion.layouts import clip_vision, controlnet, ip_adapter, t2i_adapter
+from nodes.diffusion.layouts import clip_vision, controlnet, ip_adapter, t2i_adapter, unet
 from nodes.diffusion.layouts.rules import to_original
 from tests.models import (
+    SD1_UNET,
     SD2_UNET,
     State,
     TinyParts,
@@ -233,3 +234,26 @@ def unclip_state() -> State:
             "noise_augmentor.data_std": normalizer.std.clone(),
         }
     )
+
+
+@cache
+def grounded_unet() -> Any:
+    """The tiny UNet of SD 1.x with GLIGEN's gated attention."""
+    plain = sd1_parts().unet
+    made = awake(seeded(lambda: make_unet(**{**SD1_UNET, "attention_type": "gated"}), 80))
+    made.load_state_dict(plain.state_dict(), strict=False)
+    return made
+
+
+def gligen_state() -> State:
+    """The GLIGEN of `grounded_unet` in the layout of its files."""
+    module = grounded_unet()
+    names = unet.modules(dict(module.config))
+    state: State = {}
+    for name, tensor in module.state_dict().items():
+        head, separator, rest = name.partition(".transformer_blocks.")
+        if ".fuser." in rest and separator:
+            state[f"{names[head]}.transformer_blocks.{rest}"] = tensor
+        elif name.startswith("position_net."):
+            state[name] = tensor
+    return state

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ from graphcore.errors import InputError
 from nodes.diffusion.clip_vision import vision_encoder
 from nodes.diffusion.control_file import ControlFile, open_control
 from nodes.diffusion.control_networks import AdapterControl, TransformerControl, UNetControl, UnionControl
+from nodes.diffusion.gligen import NAME as BOXES
+from nodes.diffusion.gligen import GroundingPrompt, block_names, box_tokens, open_gligen
 from nodes.diffusion.ip_adapter import ImagePrompt, image_tokens, open_ip_adapter, wanted_of
 from nodes.diffusion.network import HintNetwork, Network, ReadyHint
 from nodes.diffusion.part import Part
@@ -22,108 +24,11 @@ from nodes.diffusion.region import resized_mask
 from nodes.diffusion.resizing import resize
 from nodes.diffusion.store import ModelStore
 from nodes.diffusion.weights import expected_bytes, load, read_tensor
-from nodes.steering import ControlNet, ControlNetHint, IpAdapterHint
+from nodes.steering import ControlNet, ControlNetHint, Gligen, GligenHint, IpAdapterHint
 from nodes.values import Conditioning, ControlHint, Model
 
-MADE_FOR = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "SDXL", 1280: "the SDXL refiner"}
-"""Families by the width of the text that their networks read."""
 CANNY = 1
 """How Stability AI's files for SD 3.5 number the kind of map whose pictures they scale differently."""
-
-
-def require_hints_fit(store: ModelStore, model: Model, conditionings: Iterable[Conditioning]) -> None:
-    """Raise InputError if a hint was made for another family of models; reads headers alone."""
-    checkpoint = store.checkpoint(model.file)
-    base = checkpoint.part(model.part)
-    title = checkpoint.family.title if checkpoint.family is not None else "this model"
-    for conditioning in conditionings:
-        for entry in conditioning.entries:
-            for hint in entry.hints:
-                if isinstance(hint, ControlNetHint):
-                    _require_control_fits(store, hint, base, title)
-                if isinstance(hint, IpAdapterHint):
-                    _require_adapter_fits(store, hint, model, base, title)
-
-
-def _require_adapter_fits(
-    store: ModelStore, hint: IpAdapterHint, model: Model, base: Part, title: str
-) -> None:
-    part = store.opened(hint.adapter.file, open_ip_adapter)
-    outline = store.outline(model.file, base) if base.kind == "unet" else {}
-    layers = [shape for name, shape in outline.items() if name.endswith("attn2.to_k.weight")]
-    widths = [tuple(shape) for shape in part.config["widths"]]
-    if widths != layers:
-        width = widths[0][1]
-        _refuse(hint.adapter.file.name, MADE_FOR.get(width, f"text {width} wide"), title)
-    wanted_of(part, hint.output)
-
-
-def _require_control_fits(store: ModelStore, hint: ControlNetHint, base: Part, title: str) -> None:
-    control = store.opened(hint.control.file, open_control)
-    name = hint.control.file.name
-    _require_same_network(control, base, name, title)
-    if control.is_difference and hint.control.base is None:
-        raise InputError(
-            f"'{name}' holds a ControlNet's differences to its model; load it with DiffControlNetLoader.",
-            code="control-difference",
-        )
-    kinds = int(control.config.get("num_control_type", 0))
-    if hint.control.union_type is not None and not 0 <= hint.control.union_type < kinds:
-        what = f"knows {kinds} kinds of maps" if kinds else "is no union ControlNet"
-        raise InputError(
-            f"'{name}' {what}, so kind {hint.control.union_type} cannot be chosen; choose another, or auto.",
-            code="union-type",
-        )
-    if control.part.kind != "sd3_controlnet":
-        return
-    if hint.vae is None:
-        raise InputError(
-            f"'{name}' reads its picture through the model's VAE; connect the VAE to the node that applies it.",
-            code="missing-vae",
-        )
-    if int(control.config.get("extra_conditioning_channels", 0)) and hint.mask is None:
-        raise InputError(
-            f"'{name}' is for inpainting; apply it with ControlNetInpaintingAliMamaApply, and give a mask.",
-            code="missing-mask",
-        )
-
-
-def _require_same_network(control: ControlFile, base: Part, name: str, title: str) -> None:
-    kind = control.part.kind
-    if (kind == "sd3_controlnet") != (base.kind == "mmdit"):
-        _refuse(name, "SD 3" if kind == "sd3_controlnet" else _made_for(control), title)
-    if base.kind == "mmdit":
-        own = int(base.config["num_attention_heads"]) * int(base.config["attention_head_dim"])
-        if control.widths != (own,):
-            _refuse(name, f"a network {control.widths[0]} wide", f"{title}, {own} wide")
-        return
-    context = base.config.get("cross_attention_dim", 768)
-    widths = tuple(int(width) for width in base.config["block_out_channels"])
-    if kind == "t2i_adapter":
-        for_xl = control.config["adapter_type"] == "full_adapter_xl"
-        is_xl = base.config.get("addition_embed_type") == "text_time"
-        if for_xl != is_xl or control.widths[: len(widths)] != widths:
-            _refuse(name, _made_for(control), title)
-        return
-    if control.context_width != (context if isinstance(context, int) else context[0]):
-        _refuse(name, _made_for(control), title)
-    if control.widths != widths:
-        _refuse(name, f"a network of other widths ({control.widths} for {widths})", title)
-
-
-def _made_for(control: ControlFile) -> str:
-    if control.part.kind == "t2i_adapter":
-        return "SDXL" if control.config["adapter_type"] == "full_adapter_xl" else "Stable Diffusion 1.x"
-    width = control.context_width
-    return MADE_FOR.get(width or 0, f"text {width} wide")
-
-
-def _refuse(name: str, made_for: str, title: str) -> NoReturn:
-    raise InputError(
-        f"'{name}' was made for {made_for}, but the model is {title}; choose one for {title}.",
-        code="wrong-family",
-        location=name,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -135,6 +40,7 @@ class HintResolver:
     network: Network
     latent: Tensor
     _prompts: dict[tuple[object, ...], ImagePrompt] = field(default_factory=dict)
+    _groundings: dict[Gligen, GroundingPrompt] = field(default_factory=dict)
 
     def __call__(self, hint: ControlHint) -> ReadyHint:
         """A hint ready to compute; raises InputError for one of an unknown kind."""
@@ -142,6 +48,8 @@ class HintResolver:
             return ReadyHint(network=self._control(hint))
         if isinstance(hint, IpAdapterHint):
             return self._image_prompt(hint)
+        if isinstance(hint, GligenHint):
+            return self._grounding(hint)
         raise InputError(f"Nothing here can compute a {type(hint).__name__} hint.", code="unresolved-hint")
 
     def _image_prompt(self, hint: IpAdapterHint) -> ReadyHint:
@@ -176,6 +84,25 @@ class HintResolver:
             return torch.zeros_like(seen)
         with vision_encoder(self.store, hint.output.vision) as encoder:
             return wanted_of(part, encoder.blank()).expand_as(seen)
+
+    def _grounding(self, hint: GligenHint) -> ReadyHint:
+        """Both sides of guidance get the same network, so that they share forward passes."""
+        part = self.store.opened(hint.gligen.file, open_gligen)
+        if hint.gligen not in self._groundings:
+            lease = self.store.companion(
+                ("gligen", hint.gligen.file),
+                partial(load, part),
+                expected_bytes=expected_bytes(part, self.store.precision),
+            )
+            module: Any = self.stack.enter_context(lease)
+            base: Any = getattr(self.network, "module", None)
+            names = block_names(dict(base.config), list(base.state_dict()))
+            places = {name: part.config["places"].index(original) for name, original in names.items()}
+            self._groundings[hint.gligen] = GroundingPrompt(network=module, places=places)
+        prompt = self._groundings[hint.gligen]
+        height, width = self.latent.shape[-2:]
+        tokens = box_tokens(prompt.network, hint.boxes, (height, width), self.network.latent_format.downscale)
+        return ReadyHint(network=prompt, tensors={BOXES: tokens})
 
     def _control(self, hint: ControlNetHint) -> HintNetwork:
         control = self.store.opened(hint.control.file, open_control)
@@ -261,18 +188,43 @@ def _with_base(store: ModelStore, module: nn.Module, base: Model) -> nn.Module:
     return module.requires_grad_(False)
 
 
+def _with_empty_boxes(conditionings: Mapping[str, Conditioning]) -> Mapping[str, Conditioning]:
+    """Where one side of guidance has boxes, the other has a GLIGEN without any, as it was trained."""
+    found = {
+        hint.gligen: GligenHint(gligen=hint.gligen)
+        for conditioning in conditionings.values()
+        for entry in conditioning.entries
+        for hint in entry.hints
+        if isinstance(hint, GligenHint)
+    }
+    if not found:
+        return conditionings
+    empty = next(iter(found.values()))
+    return {
+        name: conditioning
+        if any(isinstance(hint, GligenHint) for entry in conditioning.entries for hint in entry.hints)
+        else Conditioning(
+            tuple(replace(entry, hints=(*entry.hints, empty)) for entry in conditioning.entries)
+        )
+        for name, conditioning in conditionings.items()
+    }
+
+
 def with_shared_hints(conditionings: Mapping[str, Conditioning]) -> dict[str, Conditioning]:
     """Conditionings of a run, where those without any hint follow the hints that are meant for all."""
     shared: dict[int, ControlHint] = {}
     for conditioning in conditionings.values():
         for entry in conditioning.entries:
             shared |= {id(hint): hint for hint in entry.hints if getattr(hint, "everywhere", False)}
+    conditionings = _with_empty_boxes(conditionings)
     if not shared:
         return dict(conditionings)
     hints = tuple(shared.values())
     return {
         name: conditioning
-        if any(entry.hints for entry in conditioning.entries)
-        else Conditioning(tuple(replace(entry, hints=hints) for entry in conditioning.entries))
+        if any(not isinstance(hint, GligenHint) for entry in conditioning.entries for hint in entry.hints)
+        else Conditioning(
+            tuple(replace(entry, hints=(*hints, *entry.hints)) for entry in conditioning.entries)
+        )
         for name, conditioning in conditionings.items()
     }

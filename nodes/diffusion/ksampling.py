@@ -13,7 +13,8 @@ from torch import Tensor
 from graphcore.context import Context, Preview
 from graphcore.errors import InputError
 from nodes.diffusion.guidance import Cfg, DualCfg, PerpNeg, Unguided
-from nodes.diffusion.hints import HintResolver, require_hints_fit, with_shared_hints
+from nodes.diffusion.hint_fit import require_hints_fit
+from nodes.diffusion.hints import HintResolver, with_shared_hints
 from nodes.diffusion.latents import require_finite
 from nodes.diffusion.model_options import mask_strength, reguided, reparameterized
 from nodes.diffusion.network import Network

@@ -74,12 +74,21 @@ class AttentionAddition(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Grounding:
+    """Gated attention by the name of its transformer block, and the tokens (rows, tokens, width) that it sees."""
+
+    fusers: Mapping[str, Any]
+    tokens: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Residuals:
     """What hints add inside the network, already at their strengths.
 
     `down` are added to the skip connections (one each), `mid` after the middle block (ControlNet);
     `intrablock` inside the down blocks (T2I-Adapter); `blocks` after transformer blocks (SD3 ControlNet);
-    `attention` within cross-attention (IP-Adapter). Empty and None mean: nothing to add.
+    `attention` within cross-attention (IP-Adapter); `grounding` before it (GLIGEN). Empty and None mean:
+    nothing to add.
     """
 
     down: tuple[Tensor, ...] = ()
@@ -87,6 +96,7 @@ class Residuals:
     intrablock: tuple[Tensor, ...] = ()
     blocks: tuple[Tensor, ...] = ()
     attention: tuple[AttentionAddition, ...] = ()
+    grounding: Grounding | None = None
 
     def __add__(self, other: Residuals) -> Residuals:
         mids = [mid for mid in (self.mid, other.mid) if mid is not None]
@@ -96,6 +106,7 @@ class Residuals:
             intrablock=_sum(self.intrablock, other.intrablock),
             blocks=_sum(self.blocks, other.blocks),
             attention=self.attention + other.attention,
+            grounding=self.grounding or other.grounding,
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from graphcore.errors import InputError
 from nodes.diffusion.attention_additions import addition_switch
 from nodes.diffusion.extra_channels import extra_channels
 from nodes.diffusion.families.family import ConditioningRule
+from nodes.diffusion.gligen import grounding_switch
 from nodes.diffusion.network import LatentFormat, LatentScene, Residuals
 from nodes.diffusion.parameterization import Parameterization
 from nodes.diffusion.precision import Precision
@@ -106,9 +107,13 @@ class UNetNetwork:
             extra["class_labels"] = conditions["class"]
         if residuals is not None:
             extra |= self._additions(residuals)
-        additions = residuals.attention if residuals is not None else ()
-        adding = addition_switch(self.module).set(additions) if additions else nullcontext()
-        with self._switch.set(perturbation, attention), adding:
+        with ExitStack() as stack:
+            stack.enter_context(self._switch.set(perturbation, attention))
+            if residuals is not None and residuals.attention:
+                stack.enter_context(addition_switch(self.module).set(residuals.attention))
+            if residuals is not None and residuals.grounding is not None:
+                stack.enter_context(grounding_switch(self.module).set(residuals.grounding.fusers))
+                extra["cross_attention_kwargs"] = {"gligen": {"objs": residuals.grounding.tokens}}
             x = x.contiguous(memory_format=self.precision.memory_format)
             context = conditions["context"]
             if self.hooks:

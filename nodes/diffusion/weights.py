@@ -15,8 +15,19 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from graphcore.errors import ModelFileError
-from nodes.diffusion.layouts import clip, clip_vision, controlnet, ip_adapter, mmdit, t2i_adapter, unet, vae
-from nodes.diffusion.layouts import video_unet, video_vae
+from nodes.diffusion.layouts import (
+    clip,
+    clip_vision,
+    controlnet,
+    gligen,
+    ip_adapter,
+    mmdit,
+    t2i_adapter,
+    unet,
+    vae,
+    video_unet,
+    video_vae,
+)
 from nodes.diffusion.layouts.rules import Rule, target_shape, to_target
 from nodes.diffusion.model_config import refuse_giant
 from nodes.diffusion.part import Part
@@ -32,6 +43,7 @@ SHOWN = 3
 COMPANIONS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "clip_vision": clip_vision.from_config,
     "ip_adapter": ip_adapter.from_config,
+    "gligen": gligen.from_config,
 }
 ORIGINAL_RULES: Mapping[str, Callable[[Mapping[str, Any], Iterable[str]], tuple[Rule, ...]]] = {
     "mmdit": mmdit.rules,
@@ -43,6 +55,7 @@ ORIGINAL_RULES: Mapping[str, Callable[[Mapping[str, Any], Iterable[str]], tuple[
     "sd3_controlnet": controlnet.stability_rules,
     "t2i_adapter": t2i_adapter.original_rules,
     "ip_adapter": ip_adapter.rules,
+    "gligen": gligen.rules,
 }
 
 

@@ -35,6 +35,7 @@ PartKind = Literal[
     "sd3_controlnet",
     "t2i_adapter",
     "ip_adapter",
+    "gligen",
 ]
 Layout = Literal["original", "transformers", "openclip", "diffusers"]
 Joining = Literal["width", "sd3"]
