@@ -7,6 +7,7 @@ installed, and `running()`, which is the run of the thread or task that asks.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -91,6 +92,39 @@ class PackRun:
     prompt: Any = None
 
 
+class LiveRuns:
+    """The nodes of packs that are at work, for threads that packs have started."""
+
+    def __init__(self) -> None:
+        self._contexts: dict[tuple[str, str], list[Context]] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def create(cls, host: PackHost) -> Self:
+        """None yet."""
+        del host
+        return cls()
+
+    def add(self, context: Context) -> None:
+        """A node has begun."""
+        with self._lock:
+            self._contexts.setdefault((context.run_id, context.node_id), []).append(context)
+
+    def remove(self, context: Context) -> None:
+        """It is done."""
+        with self._lock:
+            held = self._contexts[context.run_id, context.node_id]
+            held.pop()
+            if not held:
+                del self._contexts[context.run_id, context.node_id]
+
+    def find(self, run_id: str, node_id: str) -> Context | None:
+        """The context of a node at work, or None."""
+        with self._lock:
+            held = self._contexts.get((run_id, node_id))
+            return held[-1] if held else None
+
+
 _RUNNING: Final[ContextVar[PackRun | None]] = ContextVar("graphcore_pack_run", default=None)
 _LOADING: Final[ContextVar[str | None]] = ContextVar("graphcore_pack_loading", default=None)
 
@@ -104,9 +138,12 @@ def running() -> PackRun | None:
 def running_in(context: Context, *, list_index: int | None = None, prompt: Any = None) -> Iterator[None]:
     """Let ComfyUI's modules see this run while the block lasts; every call of a pack's code goes inside one."""
     token = _RUNNING.set(PackRun(context=context, list_index=list_index, prompt=prompt))
+    live = current_host().part(LiveRuns)
+    live.add(context)
     try:
         yield
     finally:
+        live.remove(context)
         _RUNNING.reset(token)
 
 

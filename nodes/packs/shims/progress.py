@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
-from graphcore.context import Context, Preview
-from nodes.packs.host import PackHost, current_host, running, running_in
+from graphcore.context import Preview
+from nodes.packs.host import LiveRuns, PackHost, PackRun, current_host, running, running_in
 
 PROGRESS_BAR_ENABLED = True
 Hook = Callable[..., object]
@@ -44,13 +44,15 @@ def set_progress_bar_global_hook(function: Hook | None) -> None:
     current_host().part(ProgressHook).function = function
 
 
-def report_progress(value: float, total: float, preview: Any = None, node_id: str | None = None) -> None:
-    """Report progress of the caller's node; raises Cancelled if its run was cancelled.
+def report_progress(
+    value: float, total: float, preview: Any = None, node_id: str | None = None, run: PackRun | None = None
+) -> None:
+    """Report progress of a node: that of `run`, or else the caller's; raises Cancelled if its run was cancelled.
 
     `preview` is a picture: a Pillow image, ComfyUI's triple ("JPEG", image, size), or a tensor (height, width, 3).
     """
     hook = current_host().part(ProgressHook).function
-    run = running()
+    run = running() or run
     if hook is not None:
         hook(value, total, preview, node_id=node_id or (run.context.node_id if run is not None else None))
     if run is not None:
@@ -59,19 +61,20 @@ def report_progress(value: float, total: float, preview: Any = None, node_id: st
 
 
 class ProgressBar:
-    """How far a node is; each update is told to whoever watches the run."""
+    """How far a node is; each update is told to whoever watches the run. It may be updated from other threads."""
 
     def __init__(self, total: float, node_id: str | None = None) -> None:
         self.total = total
         self.current: float = 0
         self.node_id = node_id
+        self._run = running()
 
     def update_absolute(self, value: float, total: float | None = None, preview: Any = None) -> None:
         """So many of `total` are done."""
         if total is not None:
             self.total = total
         self.current = min(value, self.total)
-        report_progress(self.current, self.total, preview, self.node_id)
+        report_progress(self.current, self.total, preview, self.node_id, self._run)
 
     def update(self, value: float) -> None:
         """So many more are done."""
@@ -113,23 +116,12 @@ def get_executing_context() -> ExecutionContext | None:
 def CurrentNodeContext(  # noqa: N802 (ComfyUI's name)
     prompt_id: str, node_id: str, list_index: int | None = None
 ) -> Iterator[None]:
-    """Take part in another node's run while the block lasts, as threads that a pack starts do."""
-    run = running()
-    if run is None:
+    """Take part in a node's run while the block lasts, as threads that a pack starts do."""
+    context = current_host().part(LiveRuns).find(prompt_id, node_id)
+    if context is None:
         yield
         return
-    inner = Context(
-        node_id=node_id,
-        node_type=run.context.node_type,
-        run_id=prompt_id,
-        services=run.context.services,
-        token=run.context.token,
-        listener=run.context.listener,
-        previews=run.context.previews,
-        document=run.context.document,
-        registry=run.context.registry,
-    )
-    with running_in(inner, list_index=list_index):
+    with running_in(context, list_index=list_index):
         yield
 
 
