@@ -43,7 +43,7 @@ def damped(x: Tensor, factor: float) -> Tensor:
     spectrum = torch.fft.fftshift(torch.fft.fftn(x.float(), dim=(-2, -1)), dim=(-2, -1))
     row, column = x.shape[-2] // 2, x.shape[-1] // 2
     spectrum[..., max(row - 1, 0) : row + 1, max(column - 1, 0) : column + 1] *= factor
-    filtered = torch.fft.ifftn(torch.fft.ifftshift(spectrum, dim=(-2, -1)), dim=(-2, -1)).real
+    filtered: Tensor = torch.fft.ifftn(torch.fft.ifftshift(spectrum, dim=(-2, -1)), dim=(-2, -1)).real
     return filtered.to(x.dtype)
 
 

@@ -158,7 +158,7 @@ def _quantile(values: Tensor, share: float) -> Tensor:
 def scale_at(scale: float, curve: ScaleCurve, share: float) -> float:
     """A scale at a share of the run: between the curve's lowest value and the scale itself."""
     rest = (share * curve.value) % 1
-    factors = {
+    factors: dict[str, float] = {
         "Constant": 1.0,
         "Linear Down": 1 - share,
         "Cosine Down": math.cos(share * math.pi / 2),

@@ -87,7 +87,7 @@ class NormLimited(Wrapped):
 
     def after(self, predictions: Predictions, guided: Tensor) -> Tensor:
         wanted = predictions[POSITIVE].norm(dim=1, keepdim=True)
-        factor = (wanted / (guided.norm(dim=1, keepdim=True) + _EPSILON)).clamp(0, 1)
+        factor: Tensor = (wanted / (guided.norm(dim=1, keepdim=True) + _EPSILON)).clamp(0, 1)
         return guided * factor * self.strength
 
 

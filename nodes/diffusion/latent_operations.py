@@ -25,7 +25,7 @@ def tonemapped(latent: Tensor, multiplier: float) -> Tensor:
 
     What counts as bright is `multiplier` times the mean length and five standard deviations.
     """
-    length = latent.norm(dim=1, keepdim=True) + _LEAST
+    length: Tensor = latent.norm(dim=1, keepdim=True) + _LEAST
     dims = tuple(range(1, length.ndim))
     top = (length.mean(dims, keepdim=True) + 5 * length.std(dims, keepdim=True)) * multiplier
     top = top.clamp_min(_LEAST)
@@ -35,7 +35,7 @@ def tonemapped(latent: Tensor, multiplier: float) -> Tensor:
 
 def sharpened(latent: Tensor, radius: int, sigma: float, alpha: float) -> Tensor:
     """Directions over channels are sharpened by an unsharp mask of `radius` cells; lengths stay."""
-    length = latent.norm(dim=1, keepdim=True) + 1e-6
+    length: Tensor = latent.norm(dim=1, keepdim=True) + 1e-6
     kernel = gaussian_kernel(2 * radius + 1, sigma).to(latent) * (-10 * alpha)
     kernel[radius, radius] += 1 - kernel.sum()
     channels = latent.shape[1]

@@ -108,12 +108,12 @@ def _continuous(parameterization: Parameterization, chosen: ContinuousOption) ->
             "Continuous sigmas are for diffusion models, and this one is a rectified flow; take the node away.",
             code="unsupported-choice",
         )
-    span = {"sigma_min": chosen.sigma_min, "sigma_max": chosen.sigma_max}
+    low, high = chosen.sigma_min, chosen.sigma_max
     if chosen.cosine:
-        return ContinuousCosine(**span)
+        return ContinuousCosine(sigma_min=low, sigma_max=high)
     if chosen.prediction == "edm":
-        return ContinuousEdm(**span, preconditioned=True, sigma_data=EDM_SIGMA_DATA)
-    return ContinuousEdm(**span, prediction=_PREDICTIONS[chosen.prediction])
+        return ContinuousEdm(sigma_min=low, sigma_max=high, preconditioned=True, sigma_data=EDM_SIGMA_DATA)
+    return ContinuousEdm(sigma_min=low, sigma_max=high, prediction=_PREDICTIONS[chosen.prediction])
 
 
 def reguided(guidance: Guidance, options: Sequence[ModelOption]) -> Guidance:

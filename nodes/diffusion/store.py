@@ -183,9 +183,19 @@ class ModelStore:
             if not changes_network(model.options):
                 yield _network(checkpoint, module, precision)
                 return
-            changed = _network(checkpoint, patched(part, module, {}), precision)
+            own = patched(part, module, {})
+            if self.streams(part, precision):
+                own = stream(own, planned(own, self.device, self._leases.budget_bytes))
+            changed = _network(checkpoint, own, precision)
             change_network(changed, model.options, self.resolve)
             yield changed
+
+    @contextmanager
+    def network_module(self, model: Model) -> Iterator[nn.Module]:
+        """The diffusion network of `model` as it is, patched, for the length of the block."""
+        part = self.checkpoint(model.file).part(model.part)
+        with self._module(model.file, part, self._precision(model), model.patches) as module:
+            yield module
 
     def _precision(self, model: Model) -> Precision:
         """That of the engine, or what the model was told to compute in."""

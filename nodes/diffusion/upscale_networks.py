@@ -18,9 +18,9 @@ class _DenseBlock(nn.Module):
 
     def __init__(self, width: int, growth: int) -> None:
         super().__init__()
-        for index in range(5):
-            out = growth if index < 4 else width
-            setattr(self, f"conv{index + 1}", nn.Conv2d(width + index * growth, out, 3, padding=1))
+        for index in range(4):
+            setattr(self, f"conv{index + 1}", nn.Conv2d(width + index * growth, growth, 3, padding=1))
+        self.conv5 = nn.Conv2d(width + 4 * growth, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         seen = x

@@ -38,8 +38,8 @@ def extracted(ctx: Context, wanted: Extraction, model: Model | None, clip: Clip 
     found: dict[str, Tensor] = {}
     if model is not None:
         part = store.checkpoint(model.file).part(model.part)
-        with store.network(model) as network:
-            found |= _of_module(ctx, wanted, part, network.module, 0)
+        with store.network_module(model) as network:
+            found |= _of_module(ctx, wanted, part, network, 0)
     if clip is not None:
         with store.text_modules(clip) as modules:
             for part, module in modules:

@@ -49,8 +49,8 @@ def model_state(ctx: Context, model: Model) -> dict[str, Tensor]:
     """A network's tensors, in the dtype of its file."""
     store, family = ctx.service(ModelStore), family_of(ctx, model)
     part = store.checkpoint(model.file).part(model.part)
-    with store.network(model) as network:
-        state = _as_in_file(part, network.module.state_dict())
+    with store.network_module(model) as network:
+        state = _as_in_file(part, network.state_dict())
         found = original_state(place_of(family, "unet"), part.config, state)
     prediction = parameterization_of(ctx, model)
     if isinstance(prediction, DiscreteDiffusion) and family.name.startswith("sdxl"):
