@@ -6,12 +6,11 @@ import asyncio
 import hashlib
 import os
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from server.errors import DISK_FULL, READ_ONLY, StoreError
+from server.drafts import drafted
 from server.pictures.service import PictureService
 from server.store import files as rows
 from server.store.database import Database
@@ -63,25 +62,11 @@ def write_once(path: Path, data: bytes) -> bool:
     """Write a file whole or not at all; False if it is there already, which is left as it is. Raises StoreError."""
     if path.exists():
         return False
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(
-            unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o644
-        )
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.link(unfinished, path)
+        with drafted(path.parent, data) as draft:
+            os.link(draft, path)
     except FileExistsError:
         return False
-    except OSError as error:
-        code = READ_ONLY if isinstance(error, PermissionError) or error.errno == 30 else DISK_FULL
-        raise StoreError(f"The file cannot be stored: {error.strerror}.", code=code, status=507) from error
-    finally:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
     return True
 
 

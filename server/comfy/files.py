@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import os
 import re
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,7 +19,8 @@ from aiohttp import BodyPartReader, hdrs, web
 from graphcore.files import safe_parts, split_annotation
 from server.api.files import SANDBOX, OpenedFile, disposition, open_file, send_file
 from server.comfy.twofold import answer, asker, twofold
-from server.errors import DISK_FULL, NotFound, RequestError, StoreError
+from server.drafts import drafted
+from server.errors import NotFound, RequestError
 from server.pictures.service import Picture
 from server.routing import Route
 from server.security.tokens import Principal
@@ -159,37 +158,27 @@ def _reference(text: str | None) -> tuple[str, str]:
 def _write(base: Path, parts: tuple[str, ...], data: bytes, *, overwrite: bool) -> str:
     """Write a file whole or not at all, and return its name: a numbered one if another file has it already."""
     folder = base.joinpath(*parts[:-1])
-    draft = folder / f".{secrets.token_hex(8)}.part"
+    if not folder.resolve().is_relative_to(base.resolve()):
+        raise RequestError("The name is not allowed.", code="bad-name")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not folder.resolve().is_relative_to(base.resolve()):
-            raise RequestError("The name is not allowed.", code="bad-name")
-        with draft.open("xb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if overwrite:
-            draft.replace(folder / parts[-1])
-            return parts[-1]
-        digest = hashlib.sha256(data).digest()
-        for name in _names(parts[-1]):
-            try:
-                os.link(draft, folder / name)
-            except FileExistsError:
-                held = folder / name
-                same_size = held.is_file() and held.stat().st_size == len(data)
-                if same_size and hashlib.sha256(held.read_bytes()).digest() == digest:
+        with drafted(folder, data) as draft:
+            if overwrite:
+                draft.replace(folder / parts[-1])
+                return parts[-1]
+            for name in _names(parts[-1]):
+                with suppress(FileExistsError):
+                    os.link(draft, folder / name)
                     return name
-            else:
-                return name
-    except OSError as error:
-        raise StoreError(
-            f"The file cannot be stored: {error.strerror}.", code=DISK_FULL, status=507
-        ) from error
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
+                if _holds(folder / name, data):
+                    return name
+    except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        raise RequestError("A file or folder of this name is in the way.", code="bad-name") from None
     raise RequestError("There are too many files of this name.", code="bad-name", status=409)
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """True if a file has just this content."""
+    return path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
 
 
 def _names(name: str) -> Iterator[str]:

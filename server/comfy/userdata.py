@@ -6,10 +6,8 @@ import asyncio
 import hashlib
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +17,8 @@ from graphcore.files import safe_parts
 from server.api.files import SANDBOX
 from server.api.operations import read_body
 from server.comfy.twofold import answer, asker, twofold
-from server.errors import DISK_FULL, NotFound, RequestError, StoreError
+from server.drafts import drafted
+from server.errors import NotFound, RequestError
 from server.routing import Route
 from server.services import Services
 
@@ -68,23 +67,11 @@ class UserFiles:
         if path.is_dir() or (not overwrite and path.exists()):
             raise _exists()
         self._check_room(principal, len(data))
-        unfinished = path.with_name(f".{secrets.token_hex(8)}.part")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with unfinished.open("xb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            unfinished.replace(path)
+            with drafted(path.parent, data) as draft:
+                draft.replace(path)
         except (FileExistsError, NotADirectoryError):
             raise _exists() from None
-        except OSError as error:
-            raise StoreError(
-                f"The file cannot be stored: {error.strerror}.", code=DISK_FULL, status=507
-            ) from error
-        finally:
-            with suppress(OSError):
-                unfinished.unlink(missing_ok=True)
         return path
 
     def delete(self, principal: str, name: str) -> bool:

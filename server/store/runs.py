@@ -139,35 +139,29 @@ class Ending:
 
 def finish_run(connection: sqlite3.Connection, seq: int, ending: Ending) -> bool:
     """Store the end of a run; False if another attempt has taken its place, or it has ended."""
-    changed = connection.execute(
-        "UPDATE runs SET state = ?, finished = ?, error = ? WHERE seq = ? AND attempt = ? AND state = 'running'",
-        (ending.state.value, ending.finished, _error_text(ending.error), seq, ending.attempt),
-    )
-    if changed.rowcount != 1:
-        return False
-    _close_run(connection, seq, ending)
-    return True
+    return _end_run(connection, seq, ending, "attempt = ? AND state = 'running'")
 
 
 def cancel_run(connection: sqlite3.Connection, seq: int, ending: Ending) -> bool:
     """End a run that has not been begun; False if it has ended, or another attempt has taken its place."""
+    return _end_run(connection, seq, ending, "attempt <= ? AND finished IS NULL")
+
+
+def _end_run(connection: sqlite3.Connection, seq: int, ending: Ending, condition: str) -> bool:
+    error = None if ending.error is None else dumps(ending.error)
     changed = connection.execute(
-        "UPDATE runs SET state = ?, finished = ?, error = ? WHERE seq = ? AND attempt <= ? AND finished IS NULL",
-        (ending.state.value, ending.finished, _error_text(ending.error), seq, ending.attempt),
+        f"UPDATE runs SET state = ?, finished = ?, error = ? WHERE seq = ? AND {condition}",  # noqa: S608
+        (ending.state.value, ending.finished, error, seq, ending.attempt),
     )
     if changed.rowcount != 1:
         return False
-    _close_run(connection, seq, ending)
-    return True
-
-
-def _close_run(connection: sqlite3.Connection, seq: int, ending: Ending) -> None:
     append_events(connection, seq, ending.first_event, ending.events)
     if ending.result:
         connection.execute("INSERT INTO run_results (run, result) VALUES (?, ?)", (seq, dumps(ending.result)))
     insert_outputs(connection, seq, ending.outputs)
     connection.execute("DELETE FROM run_secrets WHERE run = ?", (seq,))
     connection.execute("UPDATE webhooks SET state = 'due' WHERE run = ?", (seq,))
+    return True
 
 
 def requeue_run(
@@ -225,7 +219,3 @@ def prune_runs(connection: sqlite3.Connection, keep: int, at_most: int = 500) ->
         "DELETE FROM runs WHERE seq IN (SELECT seq FROM runs WHERE finished <= ? ORDER BY finished LIMIT ?)",
         (newest[0], at_most),
     ).rowcount
-
-
-def _error_text(error: Mapping[str, object] | None) -> str | None:
-    return None if error is None else dumps(error)
