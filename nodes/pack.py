@@ -21,6 +21,7 @@ MODULES: Final = (
     "conditioning",
     "control",
     "datasets",
+    "flight",
     "flow",
     "gligen",
     "image_effects",
