@@ -24,7 +24,7 @@ from graphcore.errors import Problem, ValidationError
 from graphcore.formats.as_native import as_native
 from graphcore.formats.comfy_api import write_prompt
 from graphcore.formats.native import write_native
-from graphcore.formats.reading import is_native, own_definitions, read_document
+from graphcore.formats.reading import format_of, own_definitions, read_document
 from graphcore.growing import gathered
 from graphcore.jsontext import JSON
 from graphcore.registry import Registry
@@ -84,7 +84,7 @@ class _Source:
     @property
     def is_graph(self) -> bool:
         """True for a UI graph."""
-        return not is_native(self.document) and isinstance(self.document.get("nodes"), list)
+        return format_of(self.document) == "comfy-ui"
 
     def definitions(self) -> Definitions:
         """The node definitions of the server named, and those of the nodes installed here."""

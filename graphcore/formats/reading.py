@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from graphcore.errors import DocumentError
 from graphcore.formats.comfy_api import looks_like_prompt, read_prompt
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _PICTURES: Final = (b"\x89PNG", b"RIFF", b"\xff\xd8\xff", b"GIF8")
 _PARAMETERS: Final = re.compile(rb"^Steps: ", re.MULTILINE)
 
+Format = Literal["native", "comfy-ui", "comfy-api"]
 Source = bytes | str | Path | Mapping[str, object]
 
 
@@ -44,7 +45,7 @@ def find_document(source: Source, *, drawn: bool = False) -> Mapping[str, JSON]:
     """
     if isinstance(source, Path):
         source = _file_bytes(source)
-    if isinstance(source, bytes) and source.startswith(_PICTURES):
+    if isinstance(source, bytes) and is_picture(source):
         return _in_picture(source, drawn)
     if isinstance(source, bytes) and source.lstrip()[:1] not in b"{[" and _PARAMETERS.search(source):
         return _from_parameters(source.decode("utf-8-sig", errors="replace"))
@@ -59,19 +60,33 @@ def find_document(source: Source, *, drawn: bool = False) -> Mapping[str, JSON]:
     return document
 
 
+def is_picture(data: bytes) -> bool:
+    """True if bytes begin as a picture that may carry a workflow."""
+    return data.startswith(_PICTURES)
+
+
 def read_document(
     document: Mapping[str, JSON], registry: Registry, *, definitions: Definitions | None = None
 ) -> Workflow:
     """Read a parsed document of any of the three formats."""
-    if is_native(document):
+    kind = format_of(document)
+    if kind == "native":
         return read_native(document)
-    if isinstance(document.get("nodes"), list):
+    if kind == "comfy-ui":
         return _read_ui(document, definitions or own_definitions(registry))
     prompt = document.get("prompt")
-    if isinstance(prompt, dict) and looks_like_prompt(prompt):
-        return read_prompt(prompt)
-    if looks_like_prompt(document):
-        return read_prompt(document)
+    return read_prompt(prompt if isinstance(prompt, dict) and looks_like_prompt(prompt) else document)
+
+
+def format_of(document: Mapping[str, JSON]) -> Format:
+    """Which format a parsed document is in, told by its shape; raises DocumentError for none that is known."""
+    if "graphcore" in document and not isinstance(document["graphcore"], dict):
+        return "native"
+    if isinstance(document.get("nodes"), list):
+        return "comfy-ui"
+    prompt = document.get("prompt")
+    if looks_like_prompt(document) or (isinstance(prompt, dict) and looks_like_prompt(prompt)):
+        return "comfy-api"
     raise DocumentError(
         'This JSON is no workflow that is known here: a native one has "graphcore": 1, an API prompt has nodes with '
         "class_type, a UI graph has a list of nodes.",
@@ -82,11 +97,6 @@ def read_document(
 def read_picture(data: bytes, registry: Registry) -> Workflow:
     """Read the workflow that a picture carries in its metadata."""
     return read_document(_in_picture(data, drawn=False), registry)
-
-
-def is_native(document: Mapping[str, JSON]) -> bool:
-    """True if a JSON object has the shape of a native workflow."""
-    return "graphcore" in document and not isinstance(document["graphcore"], dict)
 
 
 def own_definitions(registry: Registry, info: Mapping[str, object] | None = None) -> Definitions:

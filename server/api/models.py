@@ -168,6 +168,13 @@ class ValidModel(Model):
     problems: list[ProblemModel]
 
 
+class DocumentModel(Model):
+    """A workflow as it was found, and the format that it is in."""
+
+    format: Literal["native", "comfy-ui", "comfy-api"]
+    workflow: dict[str, JsonValue]
+
+
 class PlannedNodeModel(Model):
     """What will happen to a node."""
 

@@ -11,9 +11,11 @@ from aiohttp import hdrs, web
 
 from graphcore.errors import ValidationError
 from graphcore.formats.object_info import input_info
+from graphcore.formats.reading import find_document, format_of, is_picture
 from graphcore.jsontext import parse_json
 from graphcore.workflow import Workflow
 from server.api.models import (
+    DocumentModel,
     PlanModel,
     ProblemModel,
     RunModel,
@@ -62,6 +64,17 @@ def workflow_operations(services: Services) -> list[Operation]:
             request=WorkflowRequest,
             response=PlanModel,
             errors=(400, 404, 413, 415, 422, 503),
+        ),
+        Operation(
+            method="POST",
+            path="/read",
+            handler=routes.read,
+            name="readWorkflow",
+            summary="The workflow that a picture carries, a graph file or A1111's parameters, ready to be submitted.",
+            tag="workflows",
+            body=Body.BINARY,
+            response=DocumentModel,
+            errors=(400, 413, 415, 422),
         ),
         Operation(
             method="GET",
@@ -135,6 +148,15 @@ class _Workflows:
             problems = [ProblemModel.model_validate(problem.as_json()) for problem in error.problems]
             return json_answer(ValidModel(valid=False, nodes=0, problems=problems))
         return json_answer(ValidModel(valid=True, nodes=len(graph.nodes), problems=[]))
+
+    async def read(self, request: web.Request) -> web.Response:
+        data = await read_body(request)
+        if is_picture(data):
+            data = await self._services.pictures.workflow(data)
+        document = await asyncio.to_thread(find_document, data)
+        return json_answer(
+            DocumentModel.model_validate({"format": format_of(document), "workflow": document})
+        )
 
     async def plan(self, request: web.Request) -> web.Response:
         asked, _ = await read_model(request, WorkflowRequest)

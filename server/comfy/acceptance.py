@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from graphcore.errors import DocumentError, Problem, ValidationError
 from graphcore.formats.comfy_api import read_prompt
+from graphcore.formats.ui import is_ui_graph
 from graphcore.growing import list_input
 from graphcore.registry import Registry
 from server.checking import Rules
@@ -48,6 +49,8 @@ def assess(prompt: object, targets: Collection[str] | None, rules: Rules) -> Acc
     registry = rules.registry
     if not isinstance(prompt, dict):
         return Refused(error=wire.no_prompt())
+    if is_ui_graph(prompt):
+        return Refused(error=wire.not_a_prompt())
     for node_id, entry in prompt.items():
         kind = entry.get("class_type") if isinstance(entry, dict) else None
         if not isinstance(kind, str):

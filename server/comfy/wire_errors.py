@@ -31,6 +31,15 @@ def no_prompt() -> WireError:
     return whole_error("no_prompt", "No prompt provided", "No prompt provided")
 
 
+def not_a_prompt() -> WireError:
+    return whole_error(
+        "invalid_prompt",
+        "This is a graph as the editor saves it, not a prompt: export it there with 'Export (API)', or convert it "
+        "with `graphcore convert --to comfy-api`; POST /api/v1/runs takes it as it is.",
+        "The prompt has a list of nodes where nodes by id are wanted",
+    )
+
+
 def no_outputs() -> WireError:
     return whole_error("prompt_no_outputs", "Prompt has no outputs")
 

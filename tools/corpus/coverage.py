@@ -21,8 +21,8 @@ from typing import Any
 from graphcore.errors import GraphcoreError, ValidationError
 from graphcore.formats.comfy_api import read_prompt
 from graphcore.formats.definition_source import load_object_info
-from graphcore.formats.reading import find_document, is_native, own_definitions
-from graphcore.formats.ui import Definitions, is_ui_graph, read_ui_graph, to_api_prompt
+from graphcore.formats.reading import find_document, format_of, own_definitions
+from graphcore.formats.ui import Definitions, read_ui_graph, to_api_prompt
 from graphcore.registry import Registry
 from graphcore.validation import validate
 from tools.corpus.releases import RELEASES, fetch, templates
@@ -81,7 +81,7 @@ class Judge:
 
     def prompt(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """The API prompt of a graph or a prompt."""
-        if not is_native(document) and is_ui_graph(document):
+        if format_of(document) == "comfy-ui":
             return to_api_prompt(read_ui_graph(document), self.definitions, seed=0)
         inner = document.get("prompt")
         return dict(inner if isinstance(inner, dict) else document)
