@@ -199,3 +199,34 @@ def test_nothing_moves_for_those_who_do_not_want_it(site: Served, page: PageBrow
     assert page.script("return document.getAnimations().length") == 0
     page.click(".stage button.danger")
     page.ended("cancelled")
+
+
+def test_the_focus_stays_while_the_progress_changes(page: PageBrowser) -> None:
+    page.go()
+    page.drop_json(steps_of(2000, 0.02))
+    page.run()
+    assert page.script("return document.activeElement.innerText") == "Run"
+    page.says(".stage .line", "step")
+    page.script("document.querySelector('.stage button.danger').focus()")
+    before = page.script("return document.querySelector('.stage progress').value")
+
+    page.until("return document.querySelector('.stage progress').value > arguments[0] + 40", before)
+    assert page.script("return document.activeElement.innerText") == "Cancel"
+    page.press("Enter")
+    page.ended("cancelled")
+    assert page.script("return document.activeElement.className") == "stage"
+
+
+def test_the_focus_stays_in_a_queue_that_changes(site: Served, page: PageBrowser) -> None:
+    runs = [site.submit(steps_of(1000, 0.02)) for _ in range(4)]
+    page.go("#/queue", f".row[data-run='{runs[3]}'] button")
+    page.script("document.querySelector(arguments[0]).focus()", f".row[data-run='{runs[2]}'] button")
+
+    site.request("DELETE", f"/api/v1/runs/{runs[1]}")
+    page.until("return !document.querySelector(arguments[0])", f"ol .row[data-run='{runs[1]}']")
+    assert page.script("return document.activeElement.closest('[data-run]').dataset.run") == runs[2]
+    page.press("Enter")
+    page.until("return !document.querySelector(arguments[0])", f"ol .row[data-run='{runs[2]}']")
+    assert page.script("return document.activeElement !== document.body")
+    for run in (runs[0], runs[3]):
+        site.request("DELETE", f"/api/v1/runs/{run}")

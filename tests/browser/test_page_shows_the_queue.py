@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 from tests.browser.page import ON_THE_PAGE, PageBrowser
-from tests.served import Served, entry, native, steps_of
+from tests.served import Served, entry, link, native, steps_of
 
 pytestmark = ON_THE_PAGE
 SHARE = "const bar = document.querySelector(arguments[0]); return bar && bar.value / bar.max"
@@ -100,3 +102,36 @@ def test_the_queue_is_paused_and_goes_on(site: Served, page: PageBrowser) -> Non
 
     assert site.finished(run)["state"] == "succeeded"
     page.says("ul.rows", "Waits")
+
+
+def test_nobody_looks_at_a_hidden_page(site: Served, page: PageBrowser) -> None:
+    hide = "Object.defineProperty(document, 'hidden', { value: arguments[0], configurable: true });"
+    tell = "document.dispatchEvent(new Event('visibilitychange'))"
+    page.go()
+    page.drop_json(native(a=entry("Steps", count=50, pause=0.05), b=entry("Report", value={"node": "a"})))
+    run = page.run()
+    page.says(".stage .line", "step")
+    page.script(hide + tell, True)
+    deadline = time.monotonic() + 20
+    while site.services.jobs.hub.watched and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert site.services.jobs.hub.watched == 0
+    site.finished(run)
+
+    page.script(hide + tell, False)
+
+    page.ended()
+    assert page.texts(".said pre") == ["50"]
+
+
+def test_a_large_graph_is_drawn(page: PageBrowser) -> None:
+    nodes = {"n0": entry("Number", value=1)}
+    for place in range(1, 400):
+        nodes[f"n{place}"] = entry("Sum", a=link(f"n{place - 1}"), b=link("n0"))
+    page.go()
+    page.drop_json(native(**nodes, r=entry("Report", value=link("n399"))))
+
+    assert len(page.texts(".graph .node")) == 401
+    page.run()
+    page.ended()
+    assert page.texts(".said pre") == ["400"]

@@ -75,8 +75,9 @@ function view({ source, sheet, saved, examples, query }) {
   });
   const run = el("button", { type: "submit", class: "primary run", disabled: sheet.document === null }, "Run");
   const submitForm = async (event) => {
-    if (event) event.preventDefault();
-    run.disabled = true;
+    event.preventDefault();
+    if (sheet.document === null || run.hasAttribute("aria-disabled")) return;
+    run.setAttribute("aria-disabled", "true");
     try {
       if (!(await form.prepare())) return;
       drafts.keep(key, form.state());
@@ -92,7 +93,7 @@ function view({ source, sheet, saved, examples, query }) {
       form.show(error.problems && error.problems.length ? "It cannot run like this" : "It could not be sent", error.problems?.length ? error.problems : [{ message: error.message, code: error.code }], nameOf);
       if (error.problems?.[0]?.node) graph.select(error.problems[0].node);
     } finally {
-      run.disabled = sheet.document === null;
+      run.removeAttribute("aria-disabled");
     }
   };
   const reset = () => { drafts.drop(key); go(place()); };

@@ -20,6 +20,18 @@ export function fill(parent, ...children) {
   return parent;
 }
 
+/** Change the page without taking the focus from where it is: a control of a row is found again by its row. */
+export function keepFocus(change) {
+  const held = document.activeElement;
+  const row = held.closest("[data-run]");
+  change();
+  if (document.activeElement === held) return;
+  const again = held.isConnected ? held : row && document.querySelector(`[data-run="${CSS.escape(row.dataset.run)}"] ${held.localName}`);
+  const place = again || document.querySelector("main h1");
+  if (!again && place) place.tabIndex = -1;
+  if (place && held !== document.body) place.focus({ preventScroll: true });
+}
+
 /** An id that nothing else has. */
 export function uniqueId(prefix) {
   lastId += 1;

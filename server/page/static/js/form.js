@@ -15,7 +15,8 @@ export function makeForm(sheet, { fresh, onchange }) {
   const summary = el("div", { class: "summary", tabindex: -1, hidden: true, role: "group", "aria-label": "What is wrong" });
   const main = el("div", { class: "fields" }, sheet.fields.map(add));
   const more = moreFields(sheet.more, add);
-  const element = el("div", { class: "form-fields" }, summary, main, more);
+  const hidden = new Set(sheet.more.flatMap((group) => group.fields.map((field) => field.name)));
+  const element = el("div", { class: "form-fields" }, summary, main, more.element);
   element.addEventListener("input", (event) => {
     const entry = entries.find((candidate) => candidate.element.contains(event.target));
     if (entry) setFault(entry, null);
@@ -24,7 +25,7 @@ export function makeForm(sheet, { fresh, onchange }) {
   element.addEventListener("change", onchange);
   return {
     element,
-    empty: entries.length === 0,
+    empty: entries.length + hidden.size === 0,
     summary,
     /** Wait for uploads, draw new seeds; returns true if all fields can be sent. */
     async prepare() {
@@ -44,6 +45,7 @@ export function makeForm(sheet, { fresh, onchange }) {
     },
     state: () => Object.fromEntries(entries.map((entry) => [entry.field.name, entry.widget.state()])),
     restore(state) {
+      if (Object.keys(state).some((name) => hidden.has(name))) more.make();
       for (const entry of entries) if (entry.field.name in state) entry.widget.restore(state[entry.field.name]);
     },
     /** A picture for the first field that takes one; false if there is none. */
@@ -56,6 +58,7 @@ export function makeForm(sheet, { fresh, onchange }) {
     /** Show problems, each at its field, and all of them above; the focus goes there. */
     show(title, problems, nameOf, focus = true) {
       clear();
+      if (problems.some((problem) => sheet.more.some((group) => group.node === problem.node))) more.make();
       const items = problems.map((problem) => {
         const entry = entryOf(entries, problem);
         if (entry) {
@@ -90,11 +93,18 @@ function makeField(field) {
   return { field, widget, element, fault };
 }
 
+/** The fields that few ask for; they are made when somebody does. */
 function moreFields(groups, add) {
-  if (!groups.length) return null;
-  const sets = groups.map((group) =>
-    el("fieldset", { "data-node": group.node }, el("legend", {}, group.title), el("div", { class: "fields" }, group.fields.map(add))));
-  return el("details", { class: "more" }, el("summary", {}, "All settings"), el("p", { class: "hint" }, "Every value of every node."), sets);
+  if (!groups.length) return { element: null, make() {} };
+  const sets = el("div", {});
+  const element = el("details", { class: "more" }, el("summary", {}, "All settings"), el("p", { class: "hint" }, "Every value of every node."), sets);
+  const make = () => {
+    if (sets.childElementCount) return;
+    sets.append(...groups.map((group) =>
+      el("fieldset", { "data-node": group.node }, el("legend", {}, group.title), el("div", { class: "fields" }, group.fields.map(add)))));
+  };
+  element.addEventListener("toggle", make);
+  return { element, make };
 }
 
 function entryOf(entries, problem) {

@@ -7,6 +7,7 @@ const ROW = 58;
 const SPACE = 18;
 const THIN = 8;
 const SWEEPS = 6;
+const THROUGHWAYS = 2500;
 
 /** Places of nodes and links: `{width, height, nodes: Map(id → {x, y, width, height, layer}), links: [[points]]}`. */
 export function layOut(ids, links) {
@@ -66,12 +67,15 @@ function withThroughways(ids, links, layers) {
     columns[layer].push(cell);
     return cell;
   };
+  let left = THROUGHWAYS;
   for (const id of ids) cells.set(id, put(id, layers.get(id), ROW));
   const chains = links.map(({ source, target }) => {
     const first = cells.get(source);
     const last = cells.get(target);
     if (!first || !last || last.layer <= first.layer) return first && last ? [first, last] : null;
     const chain = [first];
+    left -= last.layer - first.layer - 1;
+    if (left < 0) return [first, last];
     for (let layer = first.layer + 1; layer < last.layer; layer += 1) chain.push(put(null, layer, THIN));
     chain.push(last);
     for (let step = 1; step < chain.length; step += 1) {

@@ -35,7 +35,7 @@ export function startOpening({ button, picker, veil, takePicture }) {
     const [file] = event.clipboardData.files;
     const text = event.clipboardData.getData("text/plain").trim();
     const typing = event.target instanceof Element && event.target.closest("input, textarea, select");
-    if (file) open(file);
+    if (file && !(typing && text)) open(file);
     else if (!typing && text.startsWith("{")) open(new File([text], "pasted.json", { type: "application/json" }));
   });
 }

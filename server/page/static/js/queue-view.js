@@ -2,7 +2,7 @@
 
 import { cancel, get, send } from "./api.js";
 import { warn } from "./announce.js";
-import { el, fill } from "./dom.js";
+import { el, fill, keepFocus } from "./dom.js";
 import { follow } from "./follow.js";
 import { openRuns, refreshQueue, watchQueue } from "./queue.js";
 import { address } from "./router.js";
@@ -35,9 +35,11 @@ export async function queueView(about) {
     if (signature === before) return;
     if (before !== null) recent().catch(() => {});
     before = signature;
-    showRunning(queue.running);
-    fill(waiting, queue.waiting.length ? queue.waiting.map(waitingRow) : el("li", { class: "muted" }, "Nothing is waiting."),
-      queue.more > 0 && el("li", { class: "muted" }, `and ${queue.more} more`));
+    keepFocus(() => {
+      showRunning(queue.running);
+      fill(waiting, queue.waiting.length ? queue.waiting.map(waitingRow) : el("li", { class: "muted" }, "Nothing is waiting."),
+        queue.more > 0 && el("li", { class: "muted" }, `and ${queue.more} more`));
+    });
   };
   const showRunning = (runs) => {
     const there = new Set(runs.map((run) => run.id));
@@ -120,8 +122,8 @@ function name(run) {
 
 function cancelButton(run) {
   const press = (event) => {
-    event.target.disabled = true;
-    cancel(run.id).then(refreshQueue, (error) => { event.target.disabled = false; warn(error.message); });
+    event.target.setAttribute("aria-disabled", "true");
+    cancel(run.id).then(refreshQueue, (error) => { event.target.removeAttribute("aria-disabled"); warn(error.message); });
   };
   return el("button", { type: "button", class: "danger", "aria-label": `Cancel ${titleOf(run)}`, onclick: press }, "Cancel");
 }

@@ -14,7 +14,7 @@ const SMALLEST = 512;
 export function makeStage({ nameOf, onstanding = () => {}, onended = () => {}, empty = null, linked = true }) {
   const screen = el("div", { class: "screen" }, empty);
   const status = el("div", { class: "status" });
-  const element = el("section", { class: "stage", "aria-label": "The run" }, screen, status);
+  const element = el("section", { class: "stage", "aria-label": "The run", tabindex: -1 }, screen, status);
   let run = null;
   let card = null;
   let standing = null;
@@ -86,18 +86,35 @@ export function makeStage({ nameOf, onstanding = () => {}, onended = () => {}, e
     fill(screen, parts.length ? parts : placeholder(standing, ended()));
   };
 
+  const press = () => {
+    if (button.hasAttribute("aria-disabled")) return;
+    button.setAttribute("aria-disabled", "true");
+    cancel(run).catch((error) => {
+      button.removeAttribute("aria-disabled");
+      warn(error.message);
+    });
+  };
+  const button = el("button", { type: "button", class: "danger", onclick: press }, "Cancel");
+  const line = el("p", { class: "line" });
+  const bar = el("div", {});
+  const hints = el("div", { class: "hint" });
+  const row = el("div", { class: "progress-row" }, el("div", { class: "grow" }, line, bar, hints), button);
   const showStatus = () => {
-    const cancelling = el("button", { type: "button", class: "danger", onclick: (event) => { event.target.disabled = true; cancel(run).catch((error) => { warn(error.message); event.target.disabled = false; }); } }, "Cancel");
     if (ended()) {
+      const watched = status.contains(document.activeElement);
       fill(status, conclusion(standing, card, nameOf));
+      if (watched) element.focus({ preventScroll: true });
       return;
     }
-    const held = status.querySelector("button.danger");
-    const bar = progressBar(standing, nameOf);
-    const line = standing.state === "queued" ? waitingLine(card, standing) : bar.line;
-    const trouble = !standing.connected && el("p", { class: "hint" }, "The connection is lost; trying again…");
-    const again = standing.requeued && el("p", { class: "hint" }, `It was begun anew: ${standing.requeued}.`);
-    fill(status, el("div", { class: "progress-row" }, el("div", { class: "grow" }, el("p", { class: "line" }, line), bar.element), held || cancelling), trouble, again);
+    const progress = progressBar(standing, nameOf);
+    line.textContent = standing.state === "queued" ? waitingLine(card, standing) : progress.line;
+    fill(bar, progress.element);
+    fill(hints, !standing.connected && el("p", {}, "The connection is lost; trying again…"),
+      standing.requeued && el("p", {}, `It was begun anew: ${standing.requeued}.`));
+    if (!row.isConnected) {
+      button.removeAttribute("aria-disabled");
+      fill(status, row);
+    }
   };
 
   const announce = () => {
