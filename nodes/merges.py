@@ -27,3 +27,17 @@ class MergePatch(Patch):
     own: float
     others: float
     blocks: tuple[BlockShare, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionScale(Patch):
+    """The query, key, value and output projections of attention, times a factor each.
+
+    `layer` is "attn1" (self-attention of UNets), "attn2" (their cross-attention) or "self_attn" (of text encoders).
+    """
+
+    layer: str
+    q: float = 1.0
+    k: float = 1.0
+    v: float = 1.0
+    out: float = 1.0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from graphcore import Context, FileChoice, Range, node
 from nodes.loaders import file_ref
+from nodes.merges import AttentionScale
 from nodes.model_sampling import with_option
 from nodes.network_options import (
     DownscaleOption,
@@ -15,7 +17,7 @@ from nodes.network_options import (
     HyperTileOption,
     MergedTokensOption,
 )
-from nodes.values import Model, ModelOption
+from nodes.values import Clip, Model, ModelOption
 
 Factor = Annotated[float, Range(0.0, 10.0, step=0.01)]
 Percent = Annotated[float, Range(0.0, 1.0, step=0.001)]
@@ -115,6 +117,53 @@ def load_hypernetwork(
     networks = before.networks if before is not None else ()
     added = Hypernetwork(file=file, strength=strength)
     return _changed(ctx, model, HypernetworksOption(networks=(*networks, added)))
+
+
+@node(
+    "UNetSelfAttentionMultiply",
+    category="model_patches/attention",
+    title="UNet Self-Attention Multiply",
+    experimental=True,
+)
+def unet_self_attention_multiply(
+    ctx: Context, model: Model, q: Factor = 1.0, k: Factor = 1.0, v: Factor = 1.0, out: Factor = 1.0
+) -> Model:
+    """Multiply the projections of a UNet's self-attention."""
+    return _scaled(ctx, model, AttentionScale(layer="attn1", q=q, k=k, v=v, out=out))
+
+
+@node(
+    "UNetCrossAttentionMultiply",
+    category="model_patches/attention",
+    title="UNet Cross-Attention Multiply",
+    experimental=True,
+)
+def unet_cross_attention_multiply(
+    ctx: Context, model: Model, q: Factor = 1.0, k: Factor = 1.0, v: Factor = 1.0, out: Factor = 1.0
+) -> Model:
+    """Multiply the projections of a UNet's attention to the text."""
+    return _scaled(ctx, model, AttentionScale(layer="attn2", q=q, k=k, v=v, out=out))
+
+
+@node(
+    "CLIPAttentionMultiply",
+    category="model_patches/attention",
+    title="CLIP Attention Multiply",
+    experimental=True,
+)
+def clip_attention_multiply(
+    clip: Clip, q: Factor = 1.0, k: Factor = 1.0, v: Factor = 1.0, out: Factor = 1.0
+) -> Clip:
+    """Multiply the projections of a text encoder's attention."""
+    patch = AttentionScale(layer="self_attn", q=q, k=k, v=v, out=out)
+    return replace(clip, patches=(*clip.patches, patch))
+
+
+def _scaled(ctx: Context, model: Model, patch: AttentionScale) -> Model:
+    from nodes.diffusion.hypernetwork_fit import require_unet
+
+    require_unet(ctx, model)
+    return replace(model, patches=(*model.patches, patch))
 
 
 def _changed(ctx: Context, model: Model, option: ModelOption) -> Model:

@@ -195,6 +195,25 @@ def dual_cfg_guider(
     return Guider(model=model, conditionings=(cond1, cond2, negative), guidance=guidance)
 
 
+@node("PerpNegGuider", category="sampling/custom/guiders", title="Perp-Neg Guider")
+def perp_neg_guider(
+    model: Model,
+    positive: Conditioning,
+    negative: Conditioning,
+    empty_conditioning: Conditioning,
+    cfg: GuidanceScale = 8.0,
+    neg_scale: Annotated[float, Range(0.0, 100.0, step=0.01)] = 1.0,
+) -> Guider:
+    """Guidance under which the negative acts only where it is perpendicular to the positive (Armandpour et al. 2023).
+
+    `empty_conditioning` is an empty prompt, from which both are measured.
+    """
+    from nodes.diffusion.guidance import PerpNeg
+
+    guidance = PerpNeg(scale=cfg, neg_scale=neg_scale)
+    return Guider(model=model, conditionings=(positive, negative, empty_conditioning), guidance=guidance)
+
+
 @node("KSamplerSelect", category="sampling/custom/samplers", title="KSampler Select")
 def k_sampler_select(sampler_name: SamplerName) -> Sampler:
     """A sampler by name, with its own defaults."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nodes.diffusion.layouts import mmdit, unet
 from nodes.diffusion.part import Part
-from nodes.merges import MergePatch
+from nodes.merges import AttentionScale, MergePatch
 
 ENTRANCE = "conv_in.weight"
 """The one tensor that may differ in shape: networks for inpainting have more input channels."""
@@ -37,6 +37,27 @@ def merged(
             entrance[:, :common] = _mixed(weight[:, :common], other[:, :common], own, rest)
             mixed[name] = entrance
     return mixed
+
+
+def attention_scaled(weights: Mapping[str, Tensor], patch: AttentionScale) -> dict[str, Tensor]:
+    """The projections of attention, times the patch's factors."""
+    factors = {
+        "to_q": patch.q,
+        "q_proj": patch.q,
+        "to_k": patch.k,
+        "k_proj": patch.k,
+        "to_v": patch.v,
+        "v_proj": patch.v,
+        "to_out.0": patch.out,
+        "out_proj": patch.out,
+    }
+    scaled = {}
+    for name, weight in weights.items():
+        _, found, projection = name.rpartition(".")[0].partition(f".{patch.layer}.")
+        factor = factors.get(projection, 1.0) if found else 1.0
+        if factor != 1.0:
+            scaled[name] = (weight.float() * factor).to(weight.dtype)
+    return scaled
 
 
 def share_of(

@@ -9,8 +9,8 @@ from itertools import groupby
 from torch import Tensor
 
 from nodes.diffusion.part import Part
-from nodes.diffusion.patches.merge import merged
-from nodes.merges import MergePatch
+from nodes.diffusion.patches.merge import attention_scaled, merged
+from nodes.merges import AttentionScale, MergePatch
 from nodes.values import Patch
 
 Weights = Mapping[str, Tensor]
@@ -32,15 +32,17 @@ def patched_weights(
         if isinstance(run, MergePatch):
             with others(run) as theirs:
                 changed |= merged(part, current, theirs, run)
+        elif isinstance(run, AttentionScale):
+            changed |= attention_scaled(current, run)
         else:
             changed |= adapt(part, current, run)
     return changed
 
 
-def _runs(patches: tuple[Patch, ...]) -> Iterator[MergePatch | tuple[Patch, ...]]:
-    """Merges one by one, and what stands between them together."""
-    for is_merge, group in groupby(patches, key=lambda patch: isinstance(patch, MergePatch)):
-        if not is_merge:
+def _runs(patches: tuple[Patch, ...]) -> Iterator[MergePatch | AttentionScale | tuple[Patch, ...]]:
+    """Merges and scales one by one, and what stands between them together."""
+    for alone, group in groupby(patches, key=lambda patch: isinstance(patch, (MergePatch, AttentionScale))):
+        if not alone:
             yield tuple(group)
             continue
-        yield from (patch for patch in group if isinstance(patch, MergePatch))
+        yield from (patch for patch in group if isinstance(patch, (MergePatch, AttentionScale)))

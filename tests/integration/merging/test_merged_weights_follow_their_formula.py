@@ -25,6 +25,7 @@ from nodes.merging import (
     model_merge_simple,
     model_merge_subtract,
 )
+from nodes.model_patches import clip_attention_multiply, unet_cross_attention_multiply
 from nodes.pack import register
 from nodes.values import Clip, Model
 from tests import models
@@ -215,6 +216,22 @@ def test_a_file_that_was_replaced_meanwhile_is_not_mixed_in(folder: Path, tmp_pa
     shutil.copy(tmp_path / "checkpoints" / "sdxl.safetensors", other)
     with pytest.raises(ModelFileError, match="replaced by another file"):
         weights(ctx, mixed)
+
+
+def test_projections_of_attention_are_multiplied(ctx: Context) -> None:
+    first, second = pair(ctx, "sd1")
+    one, other = weights(ctx, first.model), weights(ctx, second.model)
+    mixed = model_merge_simple(ctx, first.model, second.model, 0.5)
+    found = weights(ctx, unet_cross_attention_multiply(ctx, mixed, 2.0, 1.0, 1.0, 0.5))
+    for name, tensor in found.items():
+        factor = 2.0 if ".attn2.to_q." in name else 0.5 if ".attn2.to_out.0." in name else 1.0
+        assert torch.allclose(tensor, factor * 0.5 * (one[name] + other[name]), atol=1e-6), name
+    texts, plain = (
+        text_weights(ctx, clip_attention_multiply(first.clip, k=3.0)),
+        text_weights(ctx, first.clip),
+    )
+    for name, tensor in texts.items():
+        assert torch.allclose(tensor, plain[name] * (3.0 if ".self_attn.k_proj." in name else 1.0)), name
 
 
 def test_a_merge_survives_the_store(ctx: Context) -> None:
