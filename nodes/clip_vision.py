@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
-from graphcore import Context, FileChoice, node
+from graphcore import Context, FileChoice, Text, node
 from nodes.loaders import file_ref
 from nodes.steering import ClipVision, ClipVisionOutput
-from nodes.values import Image
+from nodes.values import Clip, Image
+
+
+class ClipScore(NamedTuple):
+    """How well a text describes pictures: the average, and each picture's."""
+
+    score: float
+    scores: str
 
 
 @node("LoadCLIPVision", category="loaders", title="Load CLIP Vision", aliases=("CLIPVisionLoader",))
@@ -34,3 +41,27 @@ def clip_vision_encode(
 
     with vision_encoder(ctx.service(ModelStore), clip_vision) as encoder:
         return encoder.encode(image.pixels, crop=crop == "center")
+
+
+@node("CLIPScore", category="image/analysis", title="CLIP Score")
+def clip_score(
+    ctx: Context,
+    clip_vision: ClipVision,
+    image: Image,
+    text: Annotated[str, Text(multiline=True)],
+    clip: Clip | None = None,
+) -> ClipScore:
+    """How well a text describes pictures, as CLIP sees both: 100 times the cosine (Hessel et al. 2021).
+
+    Without `clip`, the file of `clip_vision` has to hold the whole of CLIP; else `clip` is the text encoder that the
+    image encoder was trained with. `scores` lists each picture's.
+    """
+    from nodes.diffusion.clip_score import similarities
+    from nodes.diffusion.store import ModelStore
+
+    found = [
+        100 * each for each in similarities(ctx.service(ModelStore), clip_vision, clip, image.pixels, text)
+    ]
+    scores = ", ".join(f"{each:.2f}" for each in found)
+    ctx.show("text", {"text": f"CLIP score: {scores}"})
+    return ClipScore(sum(found) / len(found), scores)

@@ -39,12 +39,12 @@ def gligen_text_box_apply(
     y: CellOffset = 0,
 ) -> Conditioning:
     """Put what a text says into a box of the picture, in pixels. Thirty boxes at most may follow each other."""
+    from nodes.diffusion.gligen import text_vector
     from nodes.diffusion.store import ModelStore
 
     with ctx.service(ModelStore).text_encoder(clip) as encoder:
-        pooled = encoder.encode(text).pooled
-    assert pooled is not None
-    box = GligenBox(text=pooled[0], x=x, y=y, width=width, height=height)
+        vector = text_vector(encoder, text)
+    box = GligenBox(text=vector, x=x, y=y, width=width, height=height)
     return Conditioning(
         tuple(_with_box(entry, gligen_textbox_model, box) for entry in conditioning_to.entries)
     )

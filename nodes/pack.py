@@ -50,6 +50,7 @@ MODULES: Final = (
     "schedules",
     "show",
     "strings",
+    "style_model",
     "text",
     "text_editing",
     "text_patterns",

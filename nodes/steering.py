@@ -38,6 +38,14 @@ class ClipVisionOutput:
     vision: ClipVision
 
 
+@socket("STYLE_MODEL")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StyleModel:
+    """A style adapter, by reference."""
+
+    file: FileRef
+
+
 @socket("GLIGEN")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gligen:

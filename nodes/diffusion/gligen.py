@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,12 +14,14 @@ import torch
 from torch import Tensor
 
 from graphcore.errors import InputError, ModelFileError
+from nodes.diffusion.clip_tower import ClipTower
 from nodes.diffusion.layouts import gligen, unet
 from nodes.diffusion.layouts.gligen import GligenNetwork
 from nodes.diffusion.network import Grounding, Residuals
 from nodes.diffusion.part import Part, below
 from nodes.diffusion.region import Region
 from nodes.diffusion.safetensors_header import read_header
+from nodes.diffusion.text_encoder import TextEncoder
 from nodes.steering import GligenBox
 
 MOST_BOXES = 30
@@ -49,6 +51,21 @@ def open_gligen(path: Path) -> Part:
         code="model-file-family",
         location=str(path),
     )
+
+
+@torch.inference_mode()
+def text_vector(encoder: TextEncoder, text: str) -> Tensor:
+    """A text's pooled vector (width,) without projection, which is how GLIGEN was trained.
+
+    Raises InputError for text encoders of other kinds.
+    """
+    tower = encoder.towers[0]
+    if not isinstance(tower, ClipTower):
+        raise InputError("GLIGEN reads texts with CLIP; use the text encoder of Stable Diffusion 1.x.")
+    plain = replace(tower, spec=replace(tower.spec, projects=False))
+    pooled = plain.encode(tower.chunks(text, "comfy")[:1], None, "comfy").pooled
+    assert pooled is not None
+    return pooled[0].clone()
 
 
 def block_names(config: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:

@@ -22,6 +22,7 @@ from nodes.diffusion.layouts import (
     gligen,
     ip_adapter,
     mmdit,
+    style_model,
     t2i_adapter,
     unet,
     vae,
@@ -44,6 +45,7 @@ COMPANIONS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "clip_vision": clip_vision.from_config,
     "ip_adapter": ip_adapter.from_config,
     "gligen": gligen.from_config,
+    "style_model": style_model.from_config,
 }
 ORIGINAL_RULES: Mapping[str, Callable[[Mapping[str, Any], Iterable[str]], tuple[Rule, ...]]] = {
     "mmdit": mmdit.rules,
@@ -56,6 +58,7 @@ ORIGINAL_RULES: Mapping[str, Callable[[Mapping[str, Any], Iterable[str]], tuple[
     "t2i_adapter": t2i_adapter.original_rules,
     "ip_adapter": ip_adapter.rules,
     "gligen": gligen.rules,
+    "style_model": style_model.rules,
 }
 
 

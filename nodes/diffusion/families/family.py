@@ -36,6 +36,7 @@ PartKind = Literal[
     "t2i_adapter",
     "ip_adapter",
     "gligen",
+    "style_model",
 ]
 Layout = Literal["original", "transformers", "openclip", "diffusers"]
 Joining = Literal["width", "sd3"]
