@@ -33,6 +33,7 @@ KEY: Final = Parameter(
     name="Idempotency-Key",
     place="header",
     description="A request that is sent again with the same key makes no second run.",
+    schema={"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
 )
 
 
@@ -68,7 +69,11 @@ def run_operations(services: Services) -> list[Operation]:
                 Parameter(
                     name="limit", schema={"type": "integer", "minimum": 1, "maximum": 500, "default": 50}
                 ),
-                Parameter(name="after", description="The 'next' of the list before."),
+                Parameter(
+                    name="after",
+                    description="The 'next' of the list before.",
+                    schema={"type": "string", "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$"},
+                ),
             ),
         ),
         Operation(
