@@ -46,10 +46,12 @@ class T5Tower:
     tokenizer: Tokenizer
 
     def chunks(self, text: str, style: Style) -> tuple[Chunk, ...]:
-        """The one row of a prompt."""
+        """The one row of a prompt; embeddings (textual inversion) are for CLIP and have no place in it."""
         tokens: list[int] = []
         weights: list[float] = []
         for segment in parse(text, style):
+            if segment.embedding:
+                continue
             clean = segment.text.encode("utf-8", "replace").decode("utf-8")
             ids = self.tokenizer.encode(clean, add_special_tokens=False).ids
             tokens += ids

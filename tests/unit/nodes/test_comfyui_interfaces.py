@@ -139,7 +139,10 @@ INTERFACES = {
     "SelfAttentionGuidance": ("model scale blur_sigma", "MODEL"),
     "HyperTile": ("model tile_size swap_size max_depth scale_depth", "MODEL"),
     "PatchModelAddDownscale": (
-        "model block_number downscale_factor start_percent end_percent downscale_after_skip downscale_method upscale_method",
+        (
+            "model block_number downscale_factor start_percent end_percent downscale_after_skip "
+            "downscale_method upscale_method"
+        ),
         "MODEL",
     ),
     "TomePatchModel": ("model ratio", "MODEL"),
