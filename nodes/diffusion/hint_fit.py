@@ -92,7 +92,7 @@ def _require_control_fits(store: ModelStore, hint: ControlNetHint, base: Part, t
 
 def _require_same_network(control: ControlFile, base: Part, name: str, title: str) -> None:
     kind = control.part.kind
-    if (kind == "sd3_controlnet") != (base.kind == "mmdit"):
+    if base.kind != ("mmdit" if kind == "sd3_controlnet" else "unet"):
         _refuse(name, "SD 3" if kind == "sd3_controlnet" else _made_for(control), title)
     if base.kind == "mmdit":
         own = int(base.config["num_attention_heads"]) * int(base.config["attention_head_dim"])

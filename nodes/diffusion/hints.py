@@ -107,7 +107,7 @@ class HintResolver:
     def _control(self, hint: ControlNetHint) -> HintNetwork:
         control = self.store.opened(hint.control.file, open_control)
         module: Any = self.stack.enter_context(self._lease(hint.control, control))
-        acts = {"strength": hint.strength, "start": hint.start, "end": hint.end}
+        acts: dict[str, Any] = {"strength": hint.strength, "start": hint.start, "end": hint.end}
         if control.part.kind == "sd3_controlnet":
             latent = self._encoded(hint, control)
             base = getattr(self.network, "module", None)

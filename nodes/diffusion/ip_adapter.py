@@ -66,7 +66,7 @@ def wanted_of(part: Part, output: ClipVisionOutput) -> Tensor:
 @torch.no_grad()
 def image_tokens(network: IpAdapterNetwork, seen: Tensor, *, together: bool) -> Tensor:
     """Tokens of pictures: (1, all their tokens, width), or with `together` off (pictures, tokens, width)."""
-    tokens = network.tokens(seen.to(network.to_k[0].weight.device))
+    tokens = network.tokens(seen)
     return tokens.flatten(0, 1)[None] if together else tokens
 
 

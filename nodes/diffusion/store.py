@@ -485,9 +485,7 @@ def _network(checkpoint: Checkpoint, module: nn.Module, precision: Precision) ->
     return UNetNetwork(
         module,
         rule=family.conditioning,
-        augmentor=augmentor_of(checkpoint, int(module.config.projection_class_embeddings_input_dim) // 2)
-        if family.conditioning == "text+picture"
-        else None,
+        augmentor=augmentor_of(checkpoint) if family.conditioning == "text+picture" else None,
         parameterization=parameterization,
         latent_format=latent,
         precision=precision,

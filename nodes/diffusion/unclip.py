@@ -53,8 +53,9 @@ def plain_augmentor(width: int) -> NoiseAugmentor:
     return NoiseAugmentor(torch.zeros(1, width), torch.ones(1, width))
 
 
-def augmentor_of(checkpoint: Checkpoint, width: int) -> NoiseAugmentor:
-    """The one that a checkpoint, in one file or a folder, brings along for embeddings of a width."""
+def augmentor_of(checkpoint: Checkpoint) -> NoiseAugmentor:
+    """The one that an unCLIP checkpoint, in one file or a folder, brings along."""
+    width = int(checkpoint.part("unet").config["projection_class_embeddings_input_dim"]) // 2
     names = ("noise_augmentor.data_mean", "noise_augmentor.data_std")
     path = checkpoint.path
     if path.is_dir():

@@ -46,7 +46,7 @@ class IpAdapterNetwork(nn.Module):
 
     def tokens(self, seen: Tensor) -> Tensor:
         """Tokens (batch, tokens, width) of what CLIP sees, as this kind of adapter takes it."""
-        made: Tensor = self.image_proj(seen.to(self.to_k[0].weight))
+        made: Tensor = self.image_proj(seen.to(next(self.to_k.parameters())))
         return made
 
 

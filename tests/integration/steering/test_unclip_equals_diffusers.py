@@ -159,5 +159,5 @@ def test_a_folder_brings_its_normalizer_and_encoder_along(place: tuple[Path, Pat
     checkpoint = open_checkpoint(folder)
     assert checkpoint.family is not None
     assert checkpoint.family.name == "sd2-unclip"
-    torch.testing.assert_close(augmentor_of(checkpoint, 64).mean, image_normalizer().mean)
+    torch.testing.assert_close(augmentor_of(checkpoint).mean, image_normalizer().mean)
     assert open_vision(folder).config["projection_dim"] == 64
