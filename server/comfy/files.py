@@ -204,6 +204,7 @@ class _Views:
             return await self._made(opened, filename, wanted, channel)
         response = send_file(opened, filename)
         response.headers[hdrs.CONTENT_DISPOSITION] = _named(filename)
+        response.headers[hdrs.CACHE_CONTROL] = "private, no-cache"
         return response
 
     async def _made(

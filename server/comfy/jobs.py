@@ -44,8 +44,9 @@ def job_routes(services: Services) -> list[Route]:
     routes = _Jobs(services)
     found = []
     for prefix in ("", "/api", "/api/api"):
-        found.append(Route(method="GET", path=f"{prefix}/jobs", handler=routes.index, body=Body.NONE))
-        found.append(Route(method="GET", path=f"{prefix}/jobs/{{job}}", handler=routes.get, body=Body.NONE))
+        for method in ("GET", "HEAD"):
+            found.append(Route(method=method, path=f"{prefix}/jobs", handler=routes.index))
+            found.append(Route(method=method, path=f"{prefix}/jobs/{{job}}", handler=routes.get))
         found.append(
             Route(method="POST", path=f"{prefix}/jobs/cancel", handler=routes.cancel_several, body=Body.ANY)
         )

@@ -19,9 +19,14 @@ _INLINE_BYTES: Final = 64 * 1024
 
 
 def twofold(method: str, path: str, handler: Handler) -> list[Route]:
-    """A route at `path` and below `/api`, which takes whatever body ComfyUI's clients send."""
+    """A route at `path` and below `/api`, which takes whatever body ComfyUI's clients send; GET brings HEAD."""
     body = Body.NONE if method == "GET" else Body.ANY
-    return [Route(method=method, path=place, handler=handler, body=body) for place in (path, f"/api{path}")]
+    methods = ("GET", "HEAD") if method == "GET" else (method,)
+    return [
+        Route(method=name, path=place, handler=handler, body=body)
+        for place in (path, f"/api{path}")
+        for name in methods
+    ]
 
 
 def asker(request: web.Request) -> Principal:

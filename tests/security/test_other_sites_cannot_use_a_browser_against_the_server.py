@@ -196,6 +196,7 @@ def test_a11_no_get_changes_anything(served: Served) -> None:
     assert {operation.name for operation in operations if operation.method != "GET"} == changing | {
         "validateWorkflow",
         "planWorkflow",
+        "readWorkflow",
     }
     for operation in operations:
         if operation.name in changing and operation.path == "/queue/pause":

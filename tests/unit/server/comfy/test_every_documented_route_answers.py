@@ -126,6 +126,13 @@ def test_what_is_changed(served: Served, prefix: str, kind: str) -> None:
         assert answer.body == b"" if shape is None else fits(answer.json, shape), (path, answer.body)
 
 
+def test_heads_are_answered_without_bodies(served: Served) -> None:
+    for path, (status, _) in GETS.items():
+        answer = served.request("HEAD", path)
+        assert (answer.status, answer.body) == (status, b""), path
+    assert served.request("HEAD", "/ws").status in (400, 426)
+
+
 def test_unknown_parameters_are_ignored_everywhere(served: Served) -> None:
     for path, (status, _) in GETS.items():
         joint = "&" if "?" in path else "?"

@@ -55,7 +55,12 @@ def test_a_picture_is_taken_under_its_name_and_shown_again(served: Served) -> No
 
 def test_a_taken_name_is_numbered_unless_the_picture_is_the_same(served: Served) -> None:
     names = [upload(served, png((shade, 0, 0)), "taken.png").json["name"] for shade in (1, 2, 1, 3)]
+    address = "/view?filename=taken.png&type=input"
+    seen = served.get(address)
+    assert served.get(address, If_None_Match=seen.headers["Etag"]).status == 304
     replaced = upload(served, png((9, 0, 0)), "taken.png", overwrite="true").json["name"]
+    assert served.get(address, If_None_Match=seen.headers["Etag"]).body != seen.body
+    assert "no-cache" in seen.headers["Cache-Control"]
 
     assert names == ["taken.png", "taken (1).png", "taken.png", "taken (2).png"]
     assert replaced == "taken.png"
