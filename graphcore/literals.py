@@ -154,7 +154,7 @@ class LiteralRules:
         convert = _CONSTRUCTORS.get(spec.type.name) if spec.choices is None else None
         if convert is not None:
             try:
-                value = convert(value)  # type: ignore[call-arg]
+                value = convert(value)
             except (TypeError, ValueError, OverflowError) as error:
                 return _unconvertible(spec, value, error)
         if spec.unchecked:

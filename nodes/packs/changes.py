@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from graphcore.keys import encode
@@ -31,7 +32,8 @@ def state_of(cls: Any, hidden: Mapping[str, str]) -> State | None:
         given = plain_values(node_id, values, hidden)
         whole = bool(getattr(cls, "INPUT_IS_LIST", False))
         try:
-            answers = [settle(lambda inputs=inputs: ask(**inputs)) for inputs in calls_of(given, whole=whole)]  # type: ignore[misc]
+            calls = calls_of(given, whole=whole)
+            answers = [settle(partial(ask, **inputs)) for inputs in calls]
             return encode(_hashable(answers)).hex()
         except Exception as error:  # noqa: BLE001 - a pack's code; it counts as changed
             _log.warning("%s could not say whether it has changed: %s", cls.__name__, error)

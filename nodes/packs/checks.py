@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from graphcore.foreign import Examined, Objection
@@ -62,9 +63,8 @@ def examiner(
             ]
         whole = bool(getattr(cls, "INPUT_IS_LIST", False))
         try:
-            answers = [
-                settle(lambda inputs=inputs: hook.check(**inputs)) for inputs in calls_of(given, whole=whole)
-            ]  # type: ignore[misc]
+            calls = calls_of(given, whole=whole)
+            answers = [settle(partial(hook.check, **inputs)) for inputs in calls]
         except Exception as error:  # noqa: BLE001 - a pack's code; told to whoever sent the prompt
             return [Objection(input="", text=f"{type(error).__name__}: {error}")]
         refused = [answer for answer in answers if answer is not True and blocker_of(answer) is None]

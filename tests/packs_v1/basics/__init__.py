@@ -189,6 +189,24 @@ class Slow:
         return (value * 10,)
 
 
+class Says:
+    """Tells clients something beside the run's own messages."""
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"text": ("STRING", {"default": ""})}}
+
+    RETURN_TYPES = ("STRING",)
+    FUNCTION = "say"
+    CATEGORY = "basics"
+
+    def say(self, text):
+        from server import PromptServer
+
+        PromptServer.instance.send_sync("basics-said", {"text": text})
+        return (text,)
+
+
 class Fails:
     @classmethod
     def INPUT_TYPES(cls):
@@ -213,6 +231,7 @@ NODE_CLASS_MAPPINGS = {
     "BasicsJoinList": JoinList,
     "BasicsSlow": Slow,
     "BasicsFails": Fails,
+    "BasicsSays": Says,
     "SaveImage": Number,
     **FLOW,
     **STATE,
