@@ -216,14 +216,14 @@ def save_images(
     return {"ui": {"images": saved}}
 
 
-def _changed(cls: Any, image: str, **rest: Any) -> str:
+def _changed(cls: Any, /, image: str, **rest: Any) -> str:
     """Text that changes when an input picture does."""
     del cls, rest
     files = current_host().files()
     return files.fingerprint(files.resolve_media(image))
 
 
-def _validated(cls: Any, image: str, **rest: Any) -> bool | str:
+def _validated(cls: Any, /, image: str, **rest: Any) -> bool | str:
     """True if there is such an input picture."""
     del cls, rest
     return True if exists_annotated_filepath(image) else f"Invalid image file: {image}"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from nodes.packs.faces import Face, run_context
-from nodes.values import Clip
+from nodes.values import Clip, Patch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +21,7 @@ _NAMES: Final = {"clip_l": "l", "clip_g": "g", "clip_h": "h", "t5": "t5xxl"}
 Tokens = dict[str, list[list[tuple[Any, ...]]]]
 
 
-class ClipFace(Face):
+class ClipFace(Face[Clip]):
     """Text encoders, as `comfy.sd.CLIP` is used."""
 
     comfy_name = "CLIP"
@@ -33,6 +33,10 @@ class ClipFace(Face):
         """The same encoders; changing one face leaves the other as it is."""
         del disable_dynamic
         return ClipFace(self.value)
+
+    def with_patch(self, patch: Patch) -> ClipFace:
+        """The same encoders with one more patch."""
+        return ClipFace(replace(self.value, patches=(*self.value.patches, patch)))
 
     def clip_layer(self, layer_idx: int | None) -> None:
         """Take embeddings from this layer, counted from the end."""

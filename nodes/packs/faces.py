@@ -7,7 +7,7 @@ asking for it raises an error that names it.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
 
 from graphcore.context import Context
 from graphcore.errors import InputError
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Face:
+ValueT = TypeVar("ValueT")
+
+
+class Face(Generic[ValueT]):
     """Stands for one of this project's values; `comfy_name` is what ComfyUI calls such an object."""
 
     comfy_name = "object"
-    value: Any
+    value: ValueT
 
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__") or name == "value":
@@ -61,7 +64,7 @@ def run_context() -> Context:
     return run.context
 
 
-class VaeFace(Face):
+class VaeFace(Face[Vae]):
     """A VAE, as `comfy.sd.VAE` is used."""
 
     comfy_name = "VAE"
@@ -136,7 +139,7 @@ class VaeFace(Face):
         from nodes.diffusion.store import ModelStore
 
         with run_context().service(ModelStore).vae(self.value) as codec:
-            return codec.downscale
+            return int(codec.downscale)
 
     @property
     def upscale_ratio(self) -> int:
@@ -160,7 +163,7 @@ class VaeFace(Face):
         from nodes.diffusion.store import ModelStore
 
         with run_context().service(ModelStore).vae(self.value) as codec:
-            return codec.channels
+            return int(codec.channels)
 
     @property
     def latent_dim(self) -> int:
@@ -189,7 +192,7 @@ class VaeFace(Face):
         return run_context().service(ModelStore).vae_precision.dtype
 
 
-class NoiseFace(Face):
+class NoiseFace(Face[Noise]):
     """Starting noise, as ComfyUI's NOISE objects are used."""
 
     comfy_name = "NOISE"

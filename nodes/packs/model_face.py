@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 from graphcore.errors import InputError
 from nodes.packs.faces import Face, run_context
 from nodes.packs.host import running, running_in
-from nodes.values import GuidanceFunctions, Model
+from nodes.values import GuidanceFunctions, Model, Patch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +29,7 @@ _FOREIGN_PATCHES: Final = (
 )
 
 
-class ModelSamplingFace(Face):
+class ModelSamplingFace(Face["Parameterization"]):
     """What a network's sigmas and timesteps are, as ComfyUI's `model_sampling` is used."""
 
     comfy_name = "model_sampling"
@@ -75,7 +75,7 @@ class ModelSamplingFace(Face):
         return self.value.finish(latent, sigma)
 
 
-class LatentFormatFace(Face):
+class LatentFormatFace(Face["LatentFormat"]):
     """How a network takes latents, as `comfy.latent_formats` objects are used."""
 
     comfy_name = "latent_format"
@@ -99,7 +99,7 @@ class LatentFormatFace(Face):
         return self.value.unscaled(latent)
 
 
-class NetworkFace(Face):
+class NetworkFace(Face[Model]):
     """The network behind a model: what can be known of it without reading weights."""
 
     comfy_name = "model.model"
@@ -133,7 +133,7 @@ class NetworkFace(Face):
         return self.latent_format.process_out(latent)
 
 
-class ModelFace(Face):
+class ModelFace(Face[Model]):
     """A diffusion network, as ComfyUI's `ModelPatcher` is used.
 
     `model_options` is a dictionary that clones copy; packs keep things in it. Functions of guidance change the
@@ -175,6 +175,11 @@ class ModelFace(Face):
         """The same network; options set on one leave the other as it is."""
         del args, kwargs
         return ModelFace(self._model, _copied(self.model_options))
+
+    def with_patch(self, patch: Patch) -> ModelFace:
+        """The same network with one more patch."""
+        patched = replace(self._model, patches=(*self._model.patches, patch))
+        return ModelFace(patched, _copied(self.model_options))
 
     def is_clone(self, other: object) -> bool:
         """True if both are of one file's network."""

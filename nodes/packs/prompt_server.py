@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import Any, Final, NoReturn, Self, overload
 
 from nodes.packs.host import PackHost, current_host, pack_at_work, running
+from nodes.packs.v1 import as_json
 
 Handler = Callable[..., Any]
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
@@ -244,8 +245,12 @@ class PromptServer:
         return run.context.run_id if run is not None else None
 
     def send_sync(self, event: Any, data: Any, sid: str | None = None) -> None:
-        """Send a message to a client, or to all."""
-        current_host().send(event if isinstance(event, str) else str(int(event)), data, sid)
+        """Send a message to a client, or to all; what is no plain JSON in it becomes text.
+
+        Binary messages (pictures of what is being made) are left out: progress carries them.
+        """
+        if isinstance(event, str):
+            current_host().send(event, as_json(data), sid)
 
     async def send(self, event: Any, data: Any, sid: str | None = None) -> None:
         """As `send_sync`."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Callback = Callable[[int, Any, Any, int], object]
 
 
-class SamplerFace(Face):
+class SamplerFace(Face[Sampler]):
     """A sampling algorithm, as ComfyUI's SAMPLER objects are passed around."""
 
     comfy_name = "SAMPLER"
@@ -81,7 +81,7 @@ def _mask(mask: Tensor | None) -> Tensor | None:
     return None if mask is None else mask.float().cpu().reshape(-1, *mask.shape[-2:])
 
 
-class GuiderFace(Face):
+class GuiderFace(Face[Guider]):
     """A model with its conditionings and guidance, as ComfyUI's GUIDER objects are used."""
 
     comfy_name = "GUIDER"

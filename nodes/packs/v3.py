@@ -50,12 +50,12 @@ async def nodes_of(extension: Any) -> list[type[ComfyNode]]:
     if not isinstance(extension, ComfyExtension):
         raise TypeError(f"comfy_entrypoint returned a {type(extension).__name__}, which is no ComfyExtension")
     await extension.on_load()
-    offered = await extension.get_node_list()
+    offered: Any = await extension.get_node_list()
     if not isinstance(offered, list) or not all(
         isinstance(cls, type) and issubclass(cls, ComfyNode) for cls in offered
     ):
         raise TypeError("get_node_list returned something else than a list of ComfyNode classes")
-    return offered
+    return list(offered)
 
 
 @dataclass(slots=True)

@@ -26,6 +26,8 @@ from nodes.packs.v3_inputs import (
 )
 
 MOST_NAMES: Final = 100
+_Input = Input
+_Output = Output
 DYNAMIC_TYPES: Final = ("COMFY_AUTOGROW_V3", "COMFY_DYNAMICCOMBO_V3", "COMFY_DYNAMICSLOT_V3")
 
 
@@ -46,7 +48,7 @@ class MultiType:
 
     Type = Any
 
-    class Input(Input):
+    class Input(_Input):
         """An input of one of `types`; an input in the place of an id gives it a widget while nothing is linked."""
 
         def __init__(
@@ -100,7 +102,7 @@ class MatchType(ComfyTypeIO):
 
     Template = _Template
 
-    class Input(Input):
+    class Input(_Input):
         """An input of the template's type."""
 
         def __init__(self, id: str, template: _Template, *args: Any, **kwargs: Any) -> None:
@@ -110,7 +112,7 @@ class MatchType(ComfyTypeIO):
         def own_options(self) -> Options:
             return {"template": self.template.as_dict()}
 
-    class Output(Output):
+    class Output(_Output):
         """An output of the template's type."""
 
         def __init__(

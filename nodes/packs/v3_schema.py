@@ -111,8 +111,8 @@ class Schema:
     has_intermediate_output: bool = False
 
     def __post_init__(self) -> None:
-        self.inputs = [each for each in self.inputs or [] if each is not None]
-        self.outputs = [each for each in self.outputs or [] if each is not None]
+        self.inputs = list(self.inputs or [])
+        self.outputs = list(self.outputs or [])
         self.hidden = list(self.hidden or [])
 
     def validate(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from graphcore import ExecutionError
 from nodes.values import Image, Latent
@@ -137,3 +138,33 @@ def test_what_cannot_be_done_is_named(
     prompt = graph(tiny_models, m=node("PackPatches", model=["c", 0], how=how))
     with pytest.raises(ExecutionError, match=missing):
         output(loaded, prompt, "m")
+
+
+def test_adapters_are_applied_as_ours(tmp_path: Path, tiny_models: TinyModels) -> None:
+    folder = tmp_path / "models" / "loras"
+    folder.mkdir(parents=True)
+    name = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    width = 32
+    down = {f"{name}.lora_down.weight": torch.ones(1, width), f"{name}.lora_up.weight": torch.ones(width, 1)}
+    save_file(down, folder / "a.safetensors")
+    tiny_models.sd1()
+    with Loaded.of(
+        PACKS / "models", tmp_path, models_dirs=(tiny_models.folder, tmp_path / "models")
+    ) as loaded:
+        prompt = graph(
+            tiny_models,
+            a=node("PackAdapt", model=["c", 0], clip=["c", 1], name="a.safetensors", how="file"),
+            o=node(
+                "LoraLoader",
+                model=["c", 0],
+                clip=["c", 1],
+                lora_name="a.safetensors",
+                strength_model=0.5,
+                strength_clip=0.25,
+            ),
+        )
+        for place in (0, 1):
+            assert output(loaded, prompt, "a", place) == output(loaded, prompt, "o", place)
+        prompt["a"]["inputs"]["how"] = "tensors"
+        with pytest.raises(ExecutionError, match="tensors that it has made"):
+            output(loaded, prompt, "a")

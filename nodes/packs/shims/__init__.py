@@ -106,6 +106,10 @@ def _shims() -> dict[str, Mapping[str, str]]:
         for part, offered in (("_input", media), ("_input_impl", made), ("_util", types)):
             found[f"comfy_api.{version}.{part}"] = offered
     found |= {"comfy_api.input": media, "comfy_api.input_impl": made, "comfy_api.util": types}
+    for package, offered in (("input", media), ("input_impl", made), ("util", types)):
+        for part in ("basic_types", "video_types"):
+            found[f"comfy_api.{package}.{part}"] = offered
+            found[f"comfy_api.latest._{package}.{part}"] = offered
     found["comfy_api.torch_helpers"] = MappingProxyType({})
     return found | _modules()
 

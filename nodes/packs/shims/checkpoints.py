@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from graphcore.errors import InputError
 from nodes.loaders import file_ref
 from nodes.packs.clip_face import ClipFace
 from nodes.packs.faces import VaeFace, run_context
 from nodes.packs.model_face import ModelFace
+from nodes.packs.shims.weights import FileTensors
 from nodes.values import Clip, FileRef, LoraPatch, Model, Vae
 
 VAE = VaeFace
@@ -106,18 +106,27 @@ def load_vae(path: Any) -> VaeFace:
 
 def load_lora_for_models(
     model: ModelFace | None, clip: ClipFace | None, lora: Any, strength_model: float, strength_clip: float
-) -> NoReturn:
-    """Refused: adapters are files here, not tensors that a pack has read. Raises InputError."""
-    del model, clip, lora, strength_model, strength_clip
-    raise InputError(
-        "A node pack patches a model with tensors that it has read, which is not offered here; load the LoRA with "
-        "LoraLoader.",
-        code="unsupported-patch",
+) -> tuple[ModelFace | None, ClipFace | None]:
+    """A model and its text encoders with an adapter, which `comfy.utils.load_torch_file` has read.
+
+    Raises InputError for tensors that are no file's of the loras folders, or that fit neither.
+    """
+    from nodes.diffusion.lora_fit import require_fit
+
+    if not isinstance(lora, FileTensors):
+        raise InputError(
+            "A node pack patches a model with tensors that it has made, which is not offered here; load the LoRA with "
+            "LoraLoader.",
+            code="unsupported-patch",
+        )
+    file = _reference(lora.path, ("loras",))
+    if model is not None:
+        require_fit(run_context(), file, model.value, None if clip is None else clip.value)
+    return (
+        model
+        if model is None or not strength_model
+        else model.with_patch(LoraPatch(file=file, strength=strength_model)),
+        clip
+        if clip is None or not strength_clip
+        else clip.with_patch(LoraPatch(file=file, strength=strength_clip)),
     )
-
-
-def with_lora(model: ModelFace, path: Any, strength: float) -> ModelFace:
-    """A model with an adapter file applied."""
-    patch = LoraPatch(file=_reference(path, ("loras",)), strength=strength)
-    value = model.value
-    return ModelFace(replace(value, patches=(*value.patches, patch)))

@@ -174,7 +174,7 @@ def get_input_info(
     return None, None, None
 
 
-def validate_node_input(received_type: str, input_type: str, strict: bool = False) -> bool:
+def validate_node_input(received_type: Any, input_type: Any, strict: bool = False) -> bool:
     """True if an output of one type may feed an input of another.
 
     Types may be several, between commas, and `*` is any. They fit if they share one; `strict` wants all that may come.

@@ -129,7 +129,7 @@ def tiled_scale_multidim(
     sizes = samples.shape[-dims:]
     scaled = [round(size * scale) for size, scale in zip(sizes, scales, strict=True)]
     output = torch.empty((samples.shape[0], out_channels, *scaled), device=output_device)
-    for number, sample in enumerate(samples.split(1)):
+    for number, sample in enumerate(torch.split(samples, 1)):
         total = torch.zeros((1, out_channels, *scaled), device=output_device)
         weights = torch.zeros_like(total[:, :1])
         for corner in itertools.product(

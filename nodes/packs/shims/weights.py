@@ -11,6 +11,14 @@ from graphcore.errors import ModelFileError
 _WRAPPERS = ("state_dict", "model_state_dict")
 
 
+class FileTensors(dict[str, Any]):
+    """The tensors of a file by name, which remember the file: a LoRA is applied by it."""
+
+    def __init__(self, tensors: Mapping[str, Any], path: str) -> None:
+        super().__init__(tensors)
+        self.path = path
+
+
 def load_torch_file(
     ckpt: Any, safe_load: bool = False, device: Any = None, return_metadata: bool = False
 ) -> Any:
@@ -52,7 +60,8 @@ def _read_safetensors(path: str, device: str, return_metadata: bool) -> Any:
 
     try:
         with safe_open(path, framework="pt", device=device) as opened:
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
+            read = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
+            tensors = FileTensors(read, path)
             return (tensors, opened.metadata()) if return_metadata else tensors
     except SafetensorError as error:
         raise _unreadable(path, error) from error

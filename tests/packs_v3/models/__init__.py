@@ -5,7 +5,9 @@ from __future__ import annotations
 import comfy.model_management
 import comfy.sample
 import comfy.samplers
+import comfy.sd
 import comfy.utils
+import folder_paths
 import latent_preview
 import node_helpers
 import torch
@@ -182,7 +184,30 @@ class Patches:
         return (patched,)
 
 
+class Adapt:
+    """As LoraLoader, by the file's tensors."""
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return inputs(
+            model="MODEL",
+            clip="CLIP",
+            name=(folder_paths.get_filename_list("loras"),),
+            how=(["file", "tensors"],),
+        )
+
+    RETURN_TYPES = ("MODEL", "CLIP")
+    FUNCTION = "adapt"
+
+    def adapt(self, model, clip, name, how):
+        lora = comfy.utils.load_torch_file(folder_paths.get_full_path("loras", name), safe_load=True)
+        if how == "tensors":
+            lora = dict(lora)
+        return comfy.sd.load_lora_for_models(model, clip, lora, 0.5, 0.25)
+
+
 NODE_CLASS_MAPPINGS = {
+    "PackAdapt": Adapt,
     "PackEncode": Encode,
     "PackSample": Sample,
     "PackSampleByHand": SampleByHand,
