@@ -18,6 +18,7 @@ MODULES: Final = (
     "batches",
     "compositing",
     "clip_vision",
+    "comparison",
     "conditioning",
     "control",
     "datasets",
