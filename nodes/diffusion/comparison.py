@@ -42,8 +42,8 @@ def likeness(one: Tensor, other: Tensor) -> Likeness:
     """How alike two pictures (height, width, 3) in [0, 1] are. Raises InputError if their sizes differ."""
     if one.shape != other.shape:
         raise InputError(
-            f"The pictures have {one.shape[1]}x{one.shape[0]} and {other.shape[1]}x{other.shape[0]} pixels; scale one to "
-            "the other's size.",
+            f"The pictures have {one.shape[1]}x{one.shape[0]} and {other.shape[1]}x{other.shape[0]} pixels; scale one "
+            "to the other's size.",
             code="picture-shape",
         )
     error = float((one.double() - other.double()).pow(2).mean())
@@ -90,7 +90,7 @@ def labelled_sheet(
     row_labels: Sequence[str] = (),
     column_labels: Sequence[str] = (),
 ) -> Image:
-    """All pictures in one, row by row on white, a label below each; with labels of rows and columns, those at the edges.
+    """All pictures in one, row by row on white, a label below each, and labels of rows and columns at the edges.
 
     0 columns make it about square, or as many as there are labels of columns.
     """
