@@ -226,5 +226,9 @@ def _due(connection: sqlite3.Connection) -> list[tuple[int, str, str, str, float
 
 
 def _tried(connection: sqlite3.Connection, seq: int, delivered: bool, last: bool) -> None:
+    """Note a try; an address that is not needed any more is forgotten, as it may hold a secret."""
     state = "delivered" if delivered else "given-up" if last else "due"
-    connection.execute("UPDATE webhooks SET tries = tries + 1, state = ? WHERE run = ?", (state, seq))
+    connection.execute(
+        "UPDATE webhooks SET tries = tries + 1, state = ?1, url = IIF(?1 = 'due', url, '') WHERE run = ?2",
+        (state, seq),
+    )

@@ -67,7 +67,7 @@ def test_a_target_is_told_with_a_signature_and_again_after_failures(
     settings = settings_in(tmp_path, webhook_allow=(target,), webhook_secret=SecretStr("shared"))
 
     with Served(settings) as server:
-        run = server.submit(sum_of(), webhook=f"{target}/done")
+        run = server.submit(sum_of(), webhook=f"{target}/done?key=typed-into-the-address")
         server.finished(run)
         heard = wait_for(3)
         deadline = time.monotonic() + 10
@@ -76,6 +76,9 @@ def test_a_target_is_told_with_a_signature_and_again_after_failures(
             time.sleep(0.02)
 
     assert len(heard) == 3
+    for path in (path for path in tmp_path.rglob("*") if path.is_file()):
+        assert b"typed-into-the-address" not in path.read_bytes(), path
+        assert b"shared" not in path.read_bytes(), path
     for headers, body in heard:
         held = {name.lower(): value for name, value in headers.items()}
         assert held["webhook-id"] == run
