@@ -19,6 +19,7 @@ from nodes.diffusion.pictures import to_pillow
 from nodes.diffusion.resizing import require_room
 from nodes.values import Image
 
+Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = 0.01**2, 0.03**2
 LABEL_CHARACTERS = 400
@@ -135,7 +136,7 @@ def _require_as_many(what: str, labels: Sequence[str], count: int) -> None:
         )
 
 
-def _fitted(pen: ImageDraw.ImageDraw, text: str, font: ImageFont.ImageFont, width: int) -> str:
+def _fitted(pen: ImageDraw.ImageDraw, text: str, font: Font, width: int) -> str:
     """A text broken into lines of a width, at spaces where there are any."""
     lines: list[str] = []
     for word in text[:LABEL_CHARACTERS].split():
@@ -147,5 +148,5 @@ def _fitted(pen: ImageDraw.ImageDraw, text: str, font: ImageFont.ImageFont, widt
     return "\n".join(lines)
 
 
-def _height(pen: ImageDraw.ImageDraw, text: str, font: ImageFont.ImageFont) -> int:
+def _height(pen: ImageDraw.ImageDraw, text: str, font: Font) -> int:
     return math.ceil(pen.multiline_textbbox((0, 0), text or " ", font=font)[3]) + 6

@@ -82,7 +82,8 @@ class VaeCodec:
         if self.memory is None:
             return False
         width = max(self.module.config.block_out_channels[:2])
-        return pixels * width * LAYERS_AT_ONCE * self.precision.dtype.itemsize > self.memory
+        needed: int = pixels * width * LAYERS_AT_ONCE * self.precision.dtype.itemsize
+        return needed > self.memory
 
     @torch.inference_mode()
     def _decode(self, latents: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ class TemporalVaeCodec(VaeCodec):
         count = len(latents)
         while True:
             try:
-                pictures = torch.cat([self._decode_run(run) for run in latents.split(count)])
+                pictures = torch.cat([self._decode_run(run) for run in torch.split(latents, count)])
                 return pictures.movedim(1, -1).add(1).div(2).clamp(0, 1).contiguous()
             except RuntimeError as error:
                 if not is_out_of_memory(error):

@@ -84,14 +84,14 @@ def _scale(pixels: Array) -> float:
     return float(np.sqrt(pixels.shape[0] * pixels.shape[1]))
 
 
-def _projected(spectrum: Array, signs: Array, places: tuple[NDArray[np.int64], NDArray[np.int64]]) -> Array:
+def _projected(spectrum: Array, signs: Array, places: tuple[NDArray[np.intp], NDArray[np.intp]]) -> Array:
     """The share of each bit's pattern in a spectrum."""
     found: Array = (spectrum[places] * signs).sum(axis=1) / np.sqrt(signs.shape[1])
     return found
 
 
 @lru_cache(maxsize=8)
-def _pattern(key: int) -> tuple[Array, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def _pattern(key: int) -> tuple[Array, tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """For each bit its coefficients (rows, columns) and their signs, drawn from the key; no two bits share any."""
     stream = np.random.Generator(np.random.PCG64(key))
     rows, columns = np.mgrid[0:_HIGH, 0:_HIGH]
@@ -99,7 +99,7 @@ def _pattern(key: int) -> tuple[Array, tuple[NDArray[np.int64], NDArray[np.int64
     inside = np.argwhere((radius >= _LOW) & (radius < _HIGH))
     count = len(inside) // _BITS
     chosen = stream.permutation(len(inside))[: count * _BITS].reshape(_BITS, count)
-    signs = stream.integers(0, 2, size=chosen.shape) * 2.0 - 1
+    signs: Array = (stream.integers(0, 2, size=chosen.shape) * 2 - 1).astype(np.float64)
     places = inside[chosen]
     return signs, (places[..., 0], places[..., 1])
 

@@ -106,7 +106,8 @@ def attached(module: nn.Module, adapters: Mapping[str, LowRank]) -> Iterator[Non
 
 def _adding(adapter: LowRank) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
     def add(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        return output + adapter(inputs[0])
+        added: Tensor = adapter(inputs[0])
+        return output + added
 
     return add
 
