@@ -6,6 +6,7 @@ installed, and `running()`, which is the run of the thread or task that asks.
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -85,11 +86,12 @@ class _SettledFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackRun:
-    """A pack's node at work: the run as it sees it, and which item of a list it works on."""
+    """A pack's node at work: the run as it sees it, which item of a list it works on, and the graphs that it builds."""
 
     context: Context
     list_index: int | None = None
     prompt: Any = None
+    graphs: Iterator[int] = field(default_factory=itertools.count)
 
 
 class LiveRuns:

@@ -5,19 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import Any, Final, overload
 
 from graphcore.errors import InputError
 from nodes.packs.faces import Face, run_context
 from nodes.packs.host import running, running_in
+from nodes.packs.network_face import NetworkFace
 from nodes.values import GuidanceFunctions, Model, Patch
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from nodes.diffusion.network import LatentFormat
-    from nodes.diffusion.parameterization import Parameterization
-
 
 _FOREIGN: Final = ("model_function_wrapper", "denoise_mask_function", "sampler_calc_cond_batch_function")
 _FOREIGN_PATCHES: Final = (
@@ -27,110 +21,6 @@ _FOREIGN_PATCHES: Final = (
     "callbacks",
     "optimized_attention_override",
 )
-
-
-class ModelSamplingFace(Face["Parameterization"]):
-    """What a network's sigmas and timesteps are, as ComfyUI's `model_sampling` is used."""
-
-    comfy_name = "model_sampling"
-
-    def __init__(self, value: Parameterization) -> None:
-        self.value = value
-
-    @property
-    def sigmas(self) -> Tensor:
-        """The sigmas that the network was trained on, rising."""
-        return self.value.sigmas
-
-    @property
-    def sigma_min(self) -> Tensor:
-        """The least of them."""
-        return self.value.sigmas[0]
-
-    @property
-    def sigma_max(self) -> Tensor:
-        """The greatest of them."""
-        return self.value.sigmas[-1]
-
-    def timestep(self, sigma: Tensor) -> Tensor:
-        """The network's timestep for a sigma."""
-        return self.value.timestep(sigma)
-
-    def sigma(self, timestep: Tensor) -> Tensor:
-        """The sigma of a timestep."""
-        return self.value.sigma(timestep)
-
-    def percent_to_sigma(self, percent: float) -> float:
-        """The sigma at a share of the schedule: 0 is its noisy beginning, 1 its end."""
-        return 0.0 if percent >= 1.0 else float(self.value.sigma_at(percent))
-
-    def noise_scaling(
-        self, sigma: Tensor, noise: Tensor, latent_image: Tensor, max_denoise: bool = False
-    ) -> Tensor:
-        """A clean latent at a noise level."""
-        return self.value.add_noise(latent_image, noise, sigma, full=max_denoise)
-
-    def inverse_noise_scaling(self, sigma: Tensor, latent: Tensor) -> Tensor:
-        """A latent of the size that it has without noise."""
-        return self.value.finish(latent, sigma)
-
-
-class LatentFormatFace(Face["LatentFormat"]):
-    """How a network takes latents, as `comfy.latent_formats` objects are used."""
-
-    comfy_name = "latent_format"
-
-    def __init__(self, value: LatentFormat) -> None:
-        self.value = value
-        self.latent_channels = value.channels
-        self.scale_factor = value.scale_factor
-        self.latent_dimensions = 2
-        self.spacial_downscale_ratio = value.downscale
-        self.latent_rgb_factors = None if value.rgb is None else [list(row) for row in value.rgb.factors]
-        self.latent_rgb_factors_bias = None if value.rgb is None else list(value.rgb.bias)
-        self.taesd_decoder_name = None
-
-    def process_in(self, latent: Tensor) -> Tensor:
-        """From what the VAE gives to what the network takes."""
-        return self.value.scaled(latent)
-
-    def process_out(self, latent: Tensor) -> Tensor:
-        """From what the network takes to what the VAE gives."""
-        return self.value.unscaled(latent)
-
-
-class NetworkFace(Face[Model]):
-    """The network behind a model: what can be known of it without reading weights."""
-
-    comfy_name = "model.model"
-
-    def __init__(self, value: Model) -> None:
-        self.value = value
-
-    @property
-    def model_sampling(self) -> ModelSamplingFace:
-        """Its sigmas and timesteps."""
-        from nodes.diffusion.ksampling import parameterization_of
-
-        return ModelSamplingFace(parameterization_of(run_context(), self.value))
-
-    @property
-    def latent_format(self) -> LatentFormatFace:
-        """How it takes latents."""
-        from nodes.diffusion.store import ModelStore
-
-        found = run_context().service(ModelStore).checkpoint(self.value.file).latent_format
-        if found is None:
-            raise InputError(f"{self.value.file.name} holds no diffusion network; choose another file.")
-        return LatentFormatFace(found)
-
-    def process_latent_in(self, latent: Tensor) -> Tensor:
-        """From what the VAE gives to what the network takes."""
-        return self.latent_format.process_in(latent)
-
-    def process_latent_out(self, latent: Tensor) -> Tensor:
-        """From what the network takes to what the VAE gives."""
-        return self.latent_format.process_out(latent)
 
 
 class ModelFace(Face[Model]):

@@ -72,7 +72,7 @@ _EMPTY: Final = """
     comfy comfy.ldm comfy.ldm.modules comfy.ldm.modules.diffusionmodules
     comfy.ldm.modules.diffusionmodules.openaimodel comfy.ldm.modules.diffusionmodules.util comfy.ldm.util
     comfy.ldm.common_dit comfy.ldm.flux comfy.ldm.flux.layers comfy.ldm.flux.math comfy.ldm.flux.model
-    comfy.model_base comfy.model_detection comfy.model_patcher comfy.model_sampling comfy.patcher_extension
+    comfy.model_detection comfy.model_patcher comfy.model_sampling comfy.patcher_extension
     comfy.lora comfy.lora_convert comfy.controlnet comfy.clip_vision comfy.conds comfy.hooks comfy.ops
     comfy.float comfy.gligen comfy.supported_models comfy.supported_models_base comfy.sd1_clip
     comfy.sdxl_clip comfy.sampler_helpers comfy.extra_samplers comfy.extra_samplers.uni_pc comfy.cldm
@@ -136,6 +136,9 @@ def _modules() -> dict[str, Mapping[str, str]]:
             {"sampling": "get_sigmas_exponential get_sigmas_karras", "progress": "model_trange"}
         ),
         "comfy.k_diffusion.utils": _offered({"resizing": "append_dims"}),
+        "comfy.model_base": _offered(
+            {"nodes.packs.network_face": "BaseModel ModelType SD3 SDXL SDXLRefiner"}
+        ),
         "comfy.sd": _offered({"checkpoints": _CHECKPOINTS}),
         "comfy.comfy_types": _offered({"annotations": _ANNOTATIONS}),
         "comfy.comfy_types.node_typing": _offered({"annotations": _ANNOTATIONS}),
@@ -193,7 +196,7 @@ _ABSENT: Final = MappingProxyType(
         "comfy.ldm.modules.diffusionmodules.util": "timestep_embedding",
         "comfy.lora": "calculate_weight load_lora model_lora_keys_clip model_lora_keys_unet weight_decompose",
         "comfy.lora_convert": "convert_lora",
-        "comfy.model_base": "BaseModel Flux ModelType SD3 SDXL SDXLRefiner SVD_img2vid",
+        "comfy.model_base": "Flux SVD_img2vid",
         "comfy.model_detection": "model_config_from_unet unet_prefix_from_state_dict",
         "comfy.model_patcher": """
             ModelPatcher set_model_options_patch_replace set_model_options_post_cfg_function

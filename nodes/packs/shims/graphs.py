@@ -102,7 +102,11 @@ class GraphBuilder:
         prefix = _PREFIX.get()
         if prefix is None:
             run = running()
-            prefix = _Prefix("" if run is None else run.context.node_id, 0, _FREE)
+            prefix = (
+                _Prefix("", 0, _FREE)
+                if run is None
+                else _Prefix(run.context.node_id, run.list_index or 0, run.graphs)
+            )
         number = next(prefix.graphs) if graph_index is None else graph_index
         return f"{root or prefix.root}.{prefix.call if call_index is None else call_index}.{number}."
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from nodes.choices import SamplerName, ScheduleName
 from nodes.packs.faces import run_context
-from nodes.packs.model_face import ModelSamplingFace
+from nodes.packs.network_face import ModelSamplingFace
 from nodes.packs.sampler_faces import (
     Callback,
     CfgGuiderFace,

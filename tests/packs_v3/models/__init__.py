@@ -141,6 +141,10 @@ class Guide:
         patched.set_model_sampler_post_cfg_function(after)
         assert model.model_options == {"transformer_options": {}}
         assert patched.is_clone(model)
+        assert model.model.model_type == comfy.model_base.ModelType.EPS
+        assert isinstance(model.model, comfy.model_base.BaseModel)
+        assert not isinstance(model.model, comfy.model_base.SDXL)
+        assert model.model.latent_format.scale_factor == comfy.latent_formats.SD15().scale_factor
         return (patched,)
 
 
