@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from graphcore.checked import CheckedGraph
 from graphcore.errors import ValidationError
@@ -20,6 +20,7 @@ from graphcore.workflow import Workflow
 from server.packs import Packs
 
 _THREADS: Final = 2
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ class Checker:
 
     async def read(self, document: bytes) -> Workflow:
         """Read a workflow in any format; raises DocumentError."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self.rules.read, document)
+        return await self.call(lambda rules: rules.read(document))
 
     async def check(
         self,
@@ -77,11 +78,13 @@ class Checker:
         targets: Collection[str] | None = None,
     ) -> CheckedGraph:
         """Read and check; raises DocumentError or ValidationError."""
+        return await self.call(
+            lambda rules: rules.check(rules.read(document), inputs=inputs, targets=targets)
+        )
 
-        def both() -> CheckedGraph:
-            return self.rules.check(self.rules.read(document), inputs=inputs, targets=targets)
-
-        return await asyncio.get_running_loop().run_in_executor(self._threads, both)
+    async def call(self, work: Callable[[Rules], ResultT]) -> ResultT:
+        """What some work with the rules returns."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, self.rules)
 
     def close(self) -> None:
         """End the threads."""

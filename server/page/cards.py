@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Final
 from graphcore.errors import GraphcoreError
 from server.api.models import ErrorBody
 from server.api.views import output_view, run_view
+from server.checking import Rules
 from server.page.literals import prompt_of
 from server.page.models import CardModel
 from server.records import OutputRecord, Progress, RunRecord, State
@@ -98,15 +98,17 @@ class Cards:
     async def _read(self, run: RunRecord) -> Caption:
         try:
             request = await self._services.jobs.request(run)
-            return await asyncio.to_thread(self._described, request.document, request.inputs)
+            return await self._services.checker.call(
+                lambda rules: _caption(request.document, request.inputs, rules)
+            )
         except GraphcoreError:
             return Caption()
 
-    def _described(self, document: bytes, inputs: Mapping[str, object]) -> Caption:
-        rules = self._services.checker.rules
-        workflow = rules.read(document).with_inputs(inputs)
-        prompt = prompt_of(workflow, rules.registry)
-        return Caption(workflow.title[:_PROMPT_LENGTH], prompt[:_PROMPT_LENGTH])
+
+def _caption(document: bytes, inputs: Mapping[str, object], rules: Rules) -> Caption:
+    workflow = rules.read(document).with_inputs(inputs)
+    prompt = prompt_of(workflow, rules.registry)
+    return Caption(workflow.title[:_PROMPT_LENGTH], prompt[:_PROMPT_LENGTH])
 
 
 def _ended(

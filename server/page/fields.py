@@ -16,6 +16,33 @@ _MAX_SEED: Final = 2**64 - 1
 _LONG_TEXT: Final = 80
 
 
+class Choices:
+    """The choices of a sheet's fields, each list once: hundreds of nodes may offer the same thousand files."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._keys: dict[object, str] = {}
+        self.lists: dict[str, list[Any]] = {}
+
+    def of(self, declared: InputSpec) -> str | None:
+        """The name of an input's list of choices, or None if it takes whatever there is."""
+        source: object = declared.choices
+        if declared.file is not None:
+            source = (declared.file.kind, declared.file.empty)
+        if source is None:
+            return None
+        key = self._keys.setdefault((type(declared.file), source), str(len(self._keys)))
+        if key not in self.lists:
+            self.lists[key] = self._listed(declared)
+        return key
+
+    def _listed(self, declared: InputSpec) -> list[Any]:
+        if declared.file is None:
+            return [plain(choice) for choice in declared.choices or ()]
+        names = list(self._files.names(declared.file.kind))
+        return names if declared.file.empty is None else [declared.file.empty, *names]
+
+
 def field_of(
     name: str,
     title: str,
@@ -23,11 +50,13 @@ def field_of(
     targets: Sequence[InputTarget],
     value: object,
     declared: InputSpec | None,
-    files: Files,
+    choices: Choices,
 ) -> FieldModel:
     """A field for a value of an input; without a declaration it is drawn from the value."""
     kind = _kind(declared) if declared is not None else _kind_of(value)
-    options = _options(declared, kind, files) if declared is not None else {}
+    options = _options(declared, kind) if declared is not None else {}
+    if declared is not None:
+        options["choices"] = choices.of(declared)
     return FieldModel(
         name=name,
         title=title,
@@ -86,7 +115,7 @@ def _kind_of(value: object) -> str:
     return "json"
 
 
-def _options(declared: InputSpec, kind: str, files: Files) -> dict[str, Any]:
+def _options(declared: InputSpec, kind: str) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if declared.range is not None:
         bounds = declared.range
@@ -95,11 +124,6 @@ def _options(declared: InputSpec, kind: str, files: Files) -> dict[str, Any]:
         options = {"minimum": options.get("minimum") or 0, "maximum": options.get("maximum") or _MAX_SEED}
     if kind in _WHOLE:
         options = {name: None if bound is None else str(int(bound)) for name, bound in options.items()}
-    if declared.file is not None:
-        names = list(files.names(declared.file.kind))
-        options["choices"] = names if declared.file.empty is None else [declared.file.empty, *names]
-    elif declared.choices is not None:
-        options["choices"] = [plain(choice) for choice in declared.choices]
     if declared.toggle is not None:
         options["labels"] = [declared.toggle.off, declared.toggle.on]
     if declared.text is not None:

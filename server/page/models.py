@@ -28,7 +28,7 @@ class FieldModel(Model):
     """A field of a form.
 
     `kind` is text, multiline, int, float, boolean, choice, model, image, seed, secret or json. `name` is what a run's
-    `inputs` call it.
+    `inputs` call it, `choices` where the sheet has them.
     """
 
     name: str
@@ -41,7 +41,7 @@ class FieldModel(Model):
     minimum: str | float | None = None
     maximum: str | float | None = None
     step: str | float | None = None
-    choices: list[JsonValue] | None = None
+    choices: str | None = None
     labels: list[str] | None = None
     placeholder: str = ""
 
@@ -81,7 +81,8 @@ class SheetModel(Model):
     """A workflow for people: a form, a drawing, and what is wrong with it.
 
     `document` is the workflow's JSON as text, with its present values; None if it cannot be run for faults of its
-    structure.
+    structure. `choices` are those that the fields name. A workflow of very many nodes (`size`) is neither drawn nor
+    laid open.
     """
 
     title: str
@@ -89,6 +90,8 @@ class SheetModel(Model):
     document: str | None
     fields: list[FieldModel]
     more: list[GroupModel]
+    choices: dict[str, list[JsonValue]]
+    size: int
     nodes: list[GraphNodeModel]
     links: list[GraphLinkModel]
     problems: list[ProblemModel]

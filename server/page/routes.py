@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 from pydantic import JsonValue
 
 from graphcore import __version__
 from graphcore.errors import GraphcoreError
-from graphcore.workflow import Workflow
 from server.api.files import media_type_of
 from server.api.models import Inputs, Model, WorkerModel
 from server.api.operations import int_parameter, json_answer, principal_of, read_body, read_model
 from server.api.runs import find_run
+from server.checking import Rules
 from server.errors import NotFound, RequestError
 from server.ids import is_ulid
 from server.page.cards import Cards
@@ -69,7 +70,7 @@ def page_routes(services: Services) -> list[Route]:
 class _Page:
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._rules = services.checker.rules
+        self._checker = services.checker
         self._cards = Cards(services)
         self._editor = find_spec("comfyui_frontend_package") is not None
 
@@ -145,7 +146,7 @@ class _Page:
         return await self._sheet(data)
 
     async def examples(self, request: web.Request) -> web.Response:
-        return json_answer(ExampleListModel(examples=await asyncio.to_thread(self._list_examples)))
+        return json_answer(ExampleListModel(examples=await self._checker.call(self._list_examples)))
 
     async def example_sheet(self, request: web.Request) -> web.Response:
         path = (await asyncio.to_thread(self._example_paths)).get(request.match_info["name"])
@@ -157,23 +158,24 @@ class _Page:
         """The workflow with values written into it: what is saved, or downloaded."""
         asked, _ = await read_model(request, FillRequest)
 
-        def filled() -> str:
-            workflow = self._rules.read(json.dumps(asked.workflow).encode())
-            return document_of(workflow.with_inputs(asked.inputs), self._rules)
+        def filled(rules: Rules) -> str:
+            workflow = rules.read(json.dumps(asked.workflow).encode())
+            return document_of(workflow.with_inputs(asked.inputs), rules)
 
-        return web.Response(text=await asyncio.to_thread(filled), content_type="application/json")
+        return web.Response(text=await self._checker.call(filled), content_type="application/json")
 
-    async def _sheet(self, document: bytes, inputs: Any = None) -> web.Response:
-        return self._answer(
-            await asyncio.to_thread(lambda: sheet_of(self._rules.read(document), self._rules, inputs))
-        )
+    async def _sheet(self, document: bytes, inputs: Mapping[str, object] | None = None) -> web.Response:
+        def made(rules: Rules) -> bytes:
+            return self._written(sheet_of(rules.read(document), rules, inputs))
 
-    def _answer(self, sheet: SheetModel) -> web.Response:
+        return web.Response(body=await self._checker.call(made), content_type="application/json")
+
+    def _written(self, sheet: SheetModel) -> bytes:
         problems = [
             problem.model_copy(update={"message": self._services.redaction.text(problem.message)})
             for problem in sheet.problems
         ]
-        return json_answer(sheet.model_copy(update={"problems": problems}))
+        return sheet.model_copy(update={"problems": problems}).model_dump_json().encode()
 
     def _example_paths(self) -> dict[str, Path]:
         return {
@@ -183,11 +185,11 @@ class _Page:
             if not path.name.endswith(".schema.json")
         }
 
-    def _list_examples(self) -> list[ExampleModel]:
+    def _list_examples(self, rules: Rules) -> list[ExampleModel]:
         found = []
         for name, path in self._example_paths().items():
             try:
-                workflow: Workflow = self._rules.read(path.read_bytes())
+                workflow = rules.read(path.read_bytes())
             except (OSError, GraphcoreError):
                 continue
             title = workflow.title or name.replace("-", " ").capitalize()

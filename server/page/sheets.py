@@ -13,11 +13,13 @@ from graphcore.jsontext import shown
 from graphcore.workflow import UNREADABLE, Dialect, InputTarget, Workflow
 from server.api.models import ProblemModel
 from server.checking import Rules
-from server.page.fields import field_of, words
+from server.page.fields import Choices, field_of, words
 from server.page.literals import LAST, NodeValue, has_link, links_of, node_values
 from server.page.models import FieldModel, GraphLinkModel, GraphNodeModel, GroupModel, SheetModel
 
 _FEW: Final = 12
+_MANY: Final = 60
+_DRAWN: Final = 2000
 _VALUE_LENGTH: Final = 200
 
 
@@ -38,7 +40,9 @@ class _Sheet:
     def __init__(self, workflow: Workflow, rules: Rules) -> None:
         self._workflow = workflow
         self._rules = rules
+        self._choices = Choices(rules.files)
         self._values = node_values(workflow, rules.registry)
+        self._small = len(workflow.nodes) <= _DRAWN
 
     def make(self) -> SheetModel:
         fields = self._declared() or self._leading()
@@ -47,9 +51,11 @@ class _Sheet:
             description=self._workflow.description,
             document=None if self._workflow.problems else document_of(self._workflow, self._rules),
             fields=fields,
-            more=self._others(fields),
-            nodes=[self._node(node_id) for node_id in self._workflow.nodes],
-            links=self._links(),
+            more=self._others(fields) if self._small else [],
+            choices=self._choices.lists,
+            size=len(self._workflow.nodes),
+            nodes=[self._node(node_id) for node_id in self._workflow.nodes] if self._small else [],
+            links=self._links() if self._small else [],
             problems=self._problems(),
         )
 
@@ -74,14 +80,14 @@ class _Sheet:
                 continue
             title = declared.title or words(name)
             found.append(
-                field_of(name, title, declared.description, declared.targets, value, asked, self._rules.files)
+                field_of(name, title, declared.description, declared.targets, value, asked, self._choices)
             )
         return found
 
     def _leading(self) -> list[FieldModel]:
         """What people ask for first, where a workflow does not declare it."""
         chosen = sorted((value for value in self._values if value.rank < LAST), key=lambda value: value.rank)
-        return self._fields(chosen or self._values[:_FEW])
+        return self._fields(chosen[:_MANY] or self._values[:_FEW])
 
     def _others(self, fields: Iterable[FieldModel]) -> list[GroupModel]:
         asked = {(target.node, target.input) for field in fields for target in field.targets}
@@ -107,7 +113,7 @@ class _Sheet:
                 [InputTarget(value.node, value.input.name)],
                 value.value,
                 value.input,
-                self._rules.files,
+                self._choices,
             )
             for value, label in labelled
         ]

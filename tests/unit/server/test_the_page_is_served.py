@@ -270,3 +270,18 @@ def test_prompts_are_told_from_what_is_not_wanted(tmp_path: Path) -> None:
     sides = {value.node: value.side for value in node_values(graph, registry) if value.input.name == "text"}
     assert sides == {"positive": "positive", "negative": "negative"}
     assert prompt_of(graph, registry) == "a red cat and a dog"
+
+
+def test_many_nodes_with_many_choices_make_no_long_answer(served: Served) -> None:
+    nodes = {f"n{place}": entry("SafetyFilter", image=link("a"), action="block") for place in range(1500)}
+    made = sheet(served, native(a=entry("MakePicture", level=1), **nodes))
+    used = {field["choices"] for group in made["more"] for field in group["fields"]} - {None}
+    assert [made["choices"][key] for key in used] == [["block", "blur", "flag"]]
+    assert (made["size"], len(made["nodes"])) == (1501, 1501)
+
+    crowd = {f"n{place}": entry("Number", value=place) for place in range(5000)}
+    answer = served.post(
+        "/page/sheet", json.dumps(native(**crowd)).encode(), {"Content-Type": "application/octet-stream"}
+    )
+    assert (answer.json["size"], answer.json["nodes"], answer.json["more"]) == (5000, [], [])
+    assert len(answer.body) < 2 * len(json.dumps(native(**crowd)))

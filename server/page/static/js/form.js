@@ -7,7 +7,7 @@ import { widgetFor } from "./widgets.js";
 export function makeForm(sheet, { fresh, onchange }) {
   const entries = [];
   const add = (field) => {
-    const entry = makeField(field);
+    const entry = makeField({ ...field, choices: sheet.choices[field.choices] || null });
     entries.push(entry);
     if (entry.widget.fresh) entry.widget.fresh(fresh);
     return entry.element;

@@ -1,5 +1,5 @@
 // Places a graph in layers, left to right: each node right of all that feed it, links as short and as uncrossed as a few
-// sweeps make them. Long links run through places of their own in the layers between.
+// sweeps make them. Long links run through places in the layers between, which those from one output share.
 
 const COLUMN = 172;
 const GAP = 44;
@@ -69,16 +69,22 @@ function withThroughways(ids, links, layers) {
   };
   let left = THROUGHWAYS;
   for (const id of ids) cells.set(id, put(id, layers.get(id), ROW));
-  const chains = links.map(({ source, target }) => {
+  const shared = new Map();
+  const chains = links.map(({ source, output, target }) => {
     const first = cells.get(source);
     const last = cells.get(target);
     if (!first || !last || last.layer <= first.layer) return first && last ? [first, last] : null;
     const chain = [first];
     left -= last.layer - first.layer - 1;
     if (left < 0) return [first, last];
-    for (let layer = first.layer + 1; layer < last.layer; layer += 1) chain.push(put(null, layer, THIN));
+    for (let layer = first.layer + 1; layer < last.layer; layer += 1) {
+      const key = `${layer} ${source} ${output}`;
+      if (!shared.has(key)) shared.set(key, put(null, layer, THIN));
+      chain.push(shared.get(key));
+    }
     chain.push(last);
     for (let step = 1; step < chain.length; step += 1) {
+      if (chain[step - 1].after.includes(chain[step])) continue;
       chain[step - 1].after.push(chain[step]);
       chain[step].before.push(chain[step - 1]);
     }

@@ -15,9 +15,9 @@ const TOLD = { done: "done", cached: "taken from before", failed: "failed", runn
 /** A drawing of a sheet's nodes and links, with what the chosen node holds below. */
 export function drawGraph(sheet) {
   const about = el("div", { class: "node-about", id: uniqueId("node") });
-  if (!sheet.nodes.length) return { element: el("p", { class: "muted" }, "The workflow has no nodes."), update() {}, select() {} };
-  if (sheet.nodes.length > MOST) {
-    return { element: el("p", { class: "muted" }, `The graph has ${sheet.nodes.length} nodes, too many to draw.`), update() {}, select() {} };
+  if (!sheet.size) return { element: el("p", { class: "muted" }, "The workflow has no nodes."), update() {}, select() {} };
+  if (sheet.size > MOST) {
+    return { element: el("p", { class: "muted" }, `The graph has ${sheet.size} nodes, too many to draw.`), update() {}, select() {} };
   }
   const placed = layOut(sheet.nodes.map((node) => node.id), sheet.links);
   const problems = new Map();
