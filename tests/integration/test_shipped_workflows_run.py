@@ -14,7 +14,7 @@ import torch
 from graphcore import Engine, read_workflow
 from nodes.values import Image
 from tests.models import TinyModels
-from tests.steering_models import control_net, control_state, put
+from tests.steering_models import control_net, control_state, put, vision_tower
 from tests.tiny_engine import all_nodes, tiny_engine
 
 FOLDER = Path(__file__).resolve().parents[2] / "workflows"
@@ -28,6 +28,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory, tiny_models: TinyModels) ->
     (folder / "models" / "checkpoints").mkdir(parents=True)
     shutil.copy(tiny_models.sd1(), folder / "models" / "checkpoints" / "scenes-v1.safetensors")
     put(folder / "models", "scenes-outlines.safetensors", control_state(control_net()))
+    put(folder / "models", "scenes-vision.safetensors", vision_tower().state_dict(), kind="clip_vision")
     with tiny_engine(folder, folder / "models") as made:
         yield made
 
