@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Sequence
 from functools import partial
@@ -43,7 +44,7 @@ class _History:
     async def index(self, request: web.Request) -> web.Response:
         most, offset = _whole(request, "max_items"), _whole(request, "offset")
         query = partial(_page, asker=asker(request), most=most, offset=offset, redact=self._redact)
-        return answer(await self._database.read(query))
+        return await asyncio.to_thread(answer, await self._database.read(query))
 
     async def get(self, request: web.Request) -> web.Response:
         prompt_id = request.match_info["prompt_id"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Mapping
 from contextlib import suppress
@@ -84,7 +85,7 @@ class _Jobs:
         jobs, total = found
         more = limit is not None and offset + len(jobs) < total
         pagination = {"offset": offset, "limit": limit, "total": total, "has_more": more}
-        return answer({"jobs": jobs, "pagination": pagination})
+        return await asyncio.to_thread(answer, {"jobs": jobs, "pagination": pagination})
 
     async def get(self, request: web.Request) -> web.Response:
         job, who = request.match_info["job"], asker(request)
