@@ -104,6 +104,16 @@ def test_the_queue_is_paused_and_goes_on(site: Served, page: PageBrowser) -> Non
     page.says("ul.rows", "Waits")
 
 
+def test_a_run_that_cannot_begin_says_why(site: Served, page: PageBrowser) -> None:
+    site.post("/api/v1/queue/pause")
+    page.go()
+    page.drop_json(steps_of(1))
+    page.run()
+    page.says(".stage .line", "The queue is paused")
+    site.post("/api/v1/queue/resume")
+    page.ended()
+
+
 def test_nobody_looks_at_a_hidden_page(site: Served, page: PageBrowser) -> None:
     hide = "Object.defineProperty(document, 'hidden', { value: arguments[0], configurable: true });"
     tell = "document.dispatchEvent(new Event('visibilitychange'))"

@@ -41,6 +41,15 @@ export function startQueue() {
   refreshQueue();
 }
 
+/** Why nothing begins, as far as is known; null if runs do. */
+export function hindrance() {
+  if (!present) return null;
+  if (present.paused) return "The queue is paused; it waits until that ends";
+  if (present.workers.some((worker) => worker.ready)) return null;
+  const trouble = present.workers.map((worker) => worker.trouble).find(Boolean);
+  return trouble ? `No worker is ready: ${trouble}` : "The worker is starting; it waits for that";
+}
+
 /** How many runs have not ended. */
 export function openRuns(queue) {
   return queue.running.length + queue.waiting.length + queue.more;

@@ -4,6 +4,7 @@ import { cancel, get } from "./api.js";
 import { say, warn } from "./announce.js";
 import { el, fill } from "./dom.js";
 import { follow } from "./follow.js";
+import { hindrance, watchQueue } from "./queue.js";
 import { address } from "./router.js";
 import { STATES, ago, count, duration, mediaKind, took } from "./words.js";
 
@@ -20,6 +21,7 @@ export function makeStage({ nameOf, onstanding = () => {}, onended = () => {}, e
   let standing = null;
   let told = {};
   let unfollow = () => {};
+  const unwatch = watchQueue(() => { if (standing && standing.state === "queued") showStatus(); });
   const ticking = setInterval(() => { if (standing && standing.state === "running") showStatus(); }, 1000);
 
   const show = (next) => {
@@ -136,6 +138,7 @@ export function makeStage({ nameOf, onstanding = () => {}, onended = () => {}, e
     show,
     close() {
       clearInterval(ticking);
+      unwatch();
       unfollow();
     },
   };
@@ -191,6 +194,7 @@ function placeholder(standing, over) {
 
 function waitingLine(card, standing) {
   if (standing.requeued) return "Waiting for another try";
+  if (hindrance()) return hindrance();
   if (!card || card.place === null) return "Waiting for its turn";
   return card.place === 0 ? "Next in the queue" : `Waiting; ${count(card.place, "run")} before it`;
 }
