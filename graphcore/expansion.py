@@ -123,10 +123,14 @@ def grow(run: Run, index: int, expand: Expand, key: Key) -> Expansion:
             workflow, run.house.registry, files=run.house.services.files, limits=run.house.limits, outer=outer
         )
     except ValidationError as error:
-        circular = any(problem.code == "cycle" for problem in error.problems)
+        if any(problem.code == "cycle" for problem in error.problems):
+            raise InputError(
+                f"{parent.spec.name} expanded into nodes that feed each other in a circle: {error.message}",
+                code="cyclic-expansion",
+            ) from error
         raise InputError(
             f"{parent.spec.name} expanded into a graph that is not valid: {error.message}",
-            code="cyclic-expansion" if circular else "bad-expansion",
+            code="bad-expansion",
         ) from error
     offset = len(run.nodes)
     places = tuple(_place(run, output.name, expand, offset, graph) for output in parent.spec.outputs)

@@ -117,7 +117,7 @@ class _Checker:
         name = entry.type
         spec = self.registry.get(name)
         if spec is not None:
-            if spec.foreign is not None and spec.foreign.fresh is not None:
+            if self.outer is None and spec.foreign is not None and spec.foreign.fresh is not None:
                 spec = spec.foreign.fresh()
             view = self._views[name] = view_of(spec, len(self._views), self.rules)
             return view

@@ -16,7 +16,7 @@ from graphcore.workflow import Workflow
 
 _log = logging.getLogger(__name__)
 _ASK_S: Final = 30.0
-Listener = Callable[[str, object, str | None], None]
+Listener = Callable[[str, object, str | None, str | None], None]
 
 
 class PackWorker(Protocol):
@@ -56,10 +56,10 @@ class Packs:
             self._workers.remove(worker)
         self._told.set()
 
-    def said(self, event: str, data: object, client: str | None) -> None:
-        """A pack has something to say to clients: to one of them, or to all."""
+    def said(self, event: str, data: object, client: str | None, run: str | None) -> None:
+        """A pack has something to say to clients, to one of them or to all, while this run was under way."""
         for listener in self._listeners:
-            listener(event, data, client)
+            listener(event, data, client, run)
 
     def listen(self, listener: Listener) -> None:
         """Be told what packs say to clients."""

@@ -7,6 +7,19 @@ from typing import Any
 
 from graphcore.foreign import Examined
 from graphcore.registry import Registry
+from graphcore.worker.outbox import Outbox
+
+
+class PackVoice:
+    """Passes on what packs say to clients; `run` is the run that is under way, if any."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self.run: str | None = None
+
+    def send(self, event: str, data: object, client: str | None) -> None:
+        """Pass on a message for a client, or for all."""
+        self._outbox.send({"op": "message", "event": event, "data": data, "client": client, "run": self.run})
 
 
 def described_packs(

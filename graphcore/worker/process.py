@@ -18,13 +18,12 @@ from graphcore.context import CancelToken
 from graphcore.engine import Engine
 from graphcore.errors import GraphcoreError
 from graphcore.events import Event, NodeProgress, RunFinished
-from graphcore.registry import Send
 from graphcore.results import RunResult
 from graphcore.run_options import RunOptions
 from graphcore.worker.configuration import WorkerConfiguration, build_cache, build_registry
 from graphcore.worker.frames import Frame
 from graphcore.worker.outbox import Outbox
-from graphcore.worker.packs import described_packs, objections
+from graphcore.worker.packs import PackVoice, described_packs, objections
 
 _VALUE_BYTES: Final = 2**20
 _REPORTS: Final = 2000
@@ -41,8 +40,9 @@ class _Job:
 class WorkerProcess:
     """Runs what it is told to, in turn; `handle` takes messages while a run goes on."""
 
-    def __init__(self, engine: Engine, outbox: Outbox) -> None:
+    def __init__(self, engine: Engine, outbox: Outbox, voice: PackVoice) -> None:
         self._engine = engine
+        self._voice = voice
         self._outbox = outbox
         self._jobs: queue.SimpleQueue[_Job | Mapping[str, Any]] = queue.SimpleQueue()
         self._tokens: dict[tuple[str, int], CancelToken] = {}
@@ -56,7 +56,8 @@ class WorkerProcess:
         try:
             configuration = WorkerConfiguration.from_json(message)
             registry = build_registry(configuration.packs, configuration.node_modules)
-            registry.load_packs(configuration.node_packs, configuration.settings, _sender(outbox))
+            voice = PackVoice(outbox)
+            registry.load_packs(configuration.node_packs, configuration.settings, voice.send)
             cache = build_cache(configuration.cache)
             engine = Engine(registry, settings=configuration.settings, cache=cache)
         except Exception as error:  # noqa: BLE001 - told to the server, which keeps trying
@@ -64,7 +65,7 @@ class WorkerProcess:
             outbox.send({"op": "broken", "message": str(error) or type(error).__name__})
             outbox.close()
             return None
-        worker = cls(engine, outbox)
+        worker = cls(engine, outbox, voice)
         outbox.send(
             {
                 "op": "ready",
@@ -110,6 +111,7 @@ class WorkerProcess:
         self._outbox.send(
             {"op": "begun", "run": job.run, "attempt": job.attempt, "time": begun}, urgent=False
         )
+        self._voice.run = job.run
         ending: dict[str, object] = {}
 
         def hear(event: Event) -> None:
@@ -148,6 +150,7 @@ class WorkerProcess:
             )
         finally:
             self._tokens.pop((job.run, job.attempt), None)
+            self._voice.run = None
         ending = ending or {"event": "run-finished", "number": 0, "time": time.time(), **_brief(done)}
         self._outbox.send({"op": "done", "run": job.run, "attempt": job.attempt, "event": ending, **done})
 
@@ -203,13 +206,6 @@ class WorkerProcess:
             free, total = torch.cuda.mem_get_info()
             report["gpu"] = {"free": free, "total": total, "allocated": torch.cuda.memory_allocated()}
         return report
-
-
-def _sender(outbox: Outbox) -> Send:
-    def send(event: str, data: object, client: str | None) -> None:
-        outbox.send({"op": "message", "event": event, "data": data, "client": client})
-
-    return send
 
 
 def _ending(result: RunResult) -> dict[str, object]:

@@ -16,6 +16,7 @@ from nodes.packs.dynamic_prompt import RunState
 from nodes.packs.exchange import from_comfy
 
 _BLOCKER: Final = "ExecutionBlocker"
+_NUMBERS: Final = frozenset({"INT", "FLOAT", "BOOLEAN", "STRING"})
 _PLAIN: Final = (str, int, float, bool, type(None))
 
 
@@ -129,7 +130,11 @@ def _column(rows: Sequence[Returned], place: int, output: OutputSpec) -> object:
 
 def _engine_value(value: Any, output: OutputSpec) -> object:
     blocked = blocker_of(value)
-    return from_comfy(output.type.name, value) if blocked is None else blocked
+    if blocked is not None:
+        return blocked
+    if output.type.name in _NUMBERS and getattr(value, "shape", None) == ():
+        value = value.item()
+    return from_comfy(output.type.name, value)
 
 
 def _show(uis: Sequence[Mapping[str, Any]], context: Context) -> None:

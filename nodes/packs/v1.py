@@ -95,7 +95,7 @@ def describe(offered: PackClass, types: Mapping[str, Any] | None = None) -> Desc
         "outputs": [_type_text(kind) for kind in cls.RETURN_TYPES],
         "hook": None if hook is None else hook.as_json(),
         "open": _open(cls, types),
-        "hidden": [str(name) for name in types.get("hidden", ())],
+        "hidden": [str(name) for name in types.get("hidden") or ()],
         "by_id": bool(getattr(cls, "NOT_IDEMPOTENT", False)) or "UNIQUE_ID" in hidden_inputs(types).values(),
     }
 
@@ -108,8 +108,8 @@ def _info(offered: PackClass, types: Mapping[str, Any]) -> dict[str, Any]:
         return dict(as_json(own())) | place
     returned = tuple(cls.RETURN_TYPES)
     info: dict[str, Any] = {
-        "input": {group: _group(group, types[group]) for group in types},
-        "input_order": {group: [*types[group].keys()] for group in types},
+        "input": {group: _group(group, types[group] or {}) for group in types},
+        "input_order": {group: [*(types[group] or {}).keys()] for group in types},
         "is_input_list": bool(getattr(cls, "INPUT_IS_LIST", False)),
         "output": list(returned),
         "output_is_list": list(getattr(cls, "OUTPUT_IS_LIST", [False] * len(returned))),

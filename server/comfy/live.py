@@ -11,7 +11,7 @@ from server.comfy.narration import PREVIEW, STATUS, Narration, Said
 from server.comfy.twofold import SOURCE
 from server.hub import Message
 from server.records import Progress, RunRecord
-from server.security.tokens import Principal
+from server.security.tokens import OWNER, Principal
 from server.services import Services
 
 _TO_ALL: Final = ("progress_state", "progress", "execution_interrupted")
@@ -118,10 +118,11 @@ class Live:
             if connection.wants_logs:
                 connection.send(text, passing=True)
 
-    def _pass_from_pack(self, event: str, data: object, client: str | None) -> None:
-        """What a node pack says: to the client that it names, or to all."""
+    def _pass_from_pack(self, event: str, data: object, client: str | None, run: str | None) -> None:
+        """What a node pack says: to the client that it names, or to all of those who may see the run."""
+        owner = self._owners.get(run) if run is not None else None
         text = json.dumps({"type": event, "data": data}, separators=(",", ":"), default=str)
-        for connection in tuple(self._connections.values()):
+        for connection in self._seeing(owner[0] if owner is not None else OWNER):
             if client in (None, connection.client_id):
                 connection.send(text)
 

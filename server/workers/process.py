@@ -155,7 +155,7 @@ class ProcessWorker:
                 return _done(held)
             case "message":
                 if self._packs is not None:
-                    self._packs.said(held["event"], held["data"], held["client"])
+                    self._packs.said(held["event"], held["data"], held["client"], held["run"])
             case "answer":
                 answer = self._answers.get(held["request"])
                 if answer is not None and not answer.done():

@@ -16,9 +16,15 @@ from tests.packs_nodes.prompts import node, shown
 from tests.served import Served, settings_in
 
 
+def pack_modules() -> list[str]:
+    return [name for name in sys.modules if name.startswith("graphcore_pack_")]
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served")
+    for name in pack_modules():
+        del sys.modules[name]
     shelf = folder / "shelf"
     shelf.mkdir()
     with pytest.MonkeyPatch.context() as patch:
@@ -51,7 +57,7 @@ def test_the_nodes_are_described_and_the_packs_reported(served: Served) -> None:
 
 def test_no_code_of_a_pack_is_in_the_servers_process(served: Served) -> None:
     served.get("/object_info")
-    assert not [name for name in sys.modules if name.startswith("graphcore_pack_")]
+    assert not pack_modules()
 
 
 def test_a_refused_input_is_answered_as_comfyui_does(served: Served) -> None:
