@@ -55,6 +55,44 @@ INTERFACES = {
     "SamplerCustomAdvanced": ("noise guider sampler sigmas latent_image", "LATENT LATENT"),
     "BasicScheduler": ("model scheduler steps denoise", "SIGMAS"),
     "CFGGuider": ("model positive negative cfg", "GUIDER"),
+    "TrainLoraNode": (
+        (
+            "model latents positive batch_size grad_accumulation_steps steps learning_rate rank optimizer "
+            "loss_function seed training_dtype lora_dtype algorithm gradient_checkpointing existing_lora bucket_mode"
+        ),
+        "MODEL LORA_MODEL LOSS_MAP INT",
+    ),
+    "LoraModelLoader": ("model lora strength_model", "MODEL"),
+    "SaveLoRA": ("lora prefix steps", ""),
+    "LossGraphNode": ("loss filename_prefix", ""),
+    "LoadImageDataSetFromFolder": ("folder", "IMAGE"),
+    "LoadImageTextDataSetFromFolder": ("folder", "IMAGE STRING"),
+    "SaveImageDataSetToFolder": ("images folder_name filename_prefix", ""),
+    "SaveImageTextDataSetToFolder": ("images texts folder_name filename_prefix", ""),
+    "MakeTrainingDataset": ("images vae clip texts", "LATENT CONDITIONING"),
+    "SaveAnimatedWEBP": ("images filename_prefix fps lossless quality method", ""),
+    "SaveAnimatedPNG": ("images filename_prefix fps compress_level", ""),
+    "SaveWEBM": ("images filename_prefix codec fps crf", ""),
+    "LoadVideo": ("file", "VIDEO"),
+    "CreateVideo": ("images fps audio", "VIDEO"),
+    "SaveVideo": ("video filename_prefix format codec", ""),
+    "GetVideoComponents": ("video", "IMAGE AUDIO FLOAT"),
+    "ImageOnlyCheckpointLoader": ("ckpt_name", "MODEL CLIP_VISION VAE"),
+    "SVD_img2vid_Conditioning": (
+        "clip_vision init_image vae width height video_frames motion_bucket_id fps augmentation_level",
+        "CONDITIONING CONDITIONING LATENT",
+    ),
+    "StableZero123_Conditioning": (
+        "clip_vision init_image vae width height batch_size elevation azimuth",
+        "CONDITIONING CONDITIONING LATENT",
+    ),
+    "StableZero123_Conditioning_Batched": (
+        (
+            "clip_vision init_image vae width height batch_size elevation azimuth elevation_batch_increment "
+            "azimuth_batch_increment"
+        ),
+        "CONDITIONING CONDITIONING LATENT",
+    ),
     "LoraLoader": ("model clip lora_name strength_model strength_clip", "MODEL CLIP"),
     "LoraLoaderModelOnly": ("model lora_name strength_model", "MODEL"),
     "ModelSamplingDiscrete": ("model sampling zsnr", "MODEL"),

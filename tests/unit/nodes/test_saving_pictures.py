@@ -116,7 +116,7 @@ def test_previews_go_to_the_temporary_folder(ctx: Context) -> None:
     [
         (torch.full((1, 8, 8, 3), float("nan")), "not finite"),
         (torch.zeros(1, 8, 8), "shape"),
-        (torch.zeros(1, 8, 8, 4), "shape"),
+        (torch.zeros(1, 8, 8, 5), "shape"),
         (torch.zeros(0, 8, 8, 3), "shape"),
     ],
 )
