@@ -5,11 +5,7 @@ nodes.NODE_CLASS_MAPPINGS["VAEDecode"]().decode(vae, samples)      nodes.common_
 
 from __future__ import annotations
 
-import json
-import secrets
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Self
 
@@ -19,11 +15,11 @@ from graphcore.lists import Each
 from graphcore.spec import InputSpec, NodeSpec
 from nodes.choices import MAX_SIDE
 from nodes.packs.awaiting import settle
+from nodes.packs.classic_functions import before_node_execution, common_ksampler, interrupt_processing
+from nodes.packs.classic_pictures import changed, save_images, saves_into, validated
 from nodes.packs.exchange import from_comfy, to_comfy
 from nodes.packs.faces import run_context
 from nodes.packs.host import PackHost, current_host
-from nodes.packs.shims.devices import interrupt_current_processing
-from nodes.packs.shims.folders import exists_annotated_filepath, get_output_directory, get_temp_directory
 
 MAX_RESOLUTION: Final = MAX_SIDE
 _FUNCTIONS: Final = MappingProxyType(
@@ -173,60 +169,11 @@ def classic_class(spec: NodeSpec, name: str) -> type[ClassicNode]:
     if name in ("SaveImage", "PreviewImage"):
         members |= {
             "save_images": save_images,
-            "__init__": _saves_into("output" if name == "SaveImage" else "temp"),
+            "__init__": saves_into("output" if name == "SaveImage" else "temp"),
         }
     if name == "LoadImage":
-        members |= {"IS_CHANGED": classmethod(_changed), "VALIDATE_INPUTS": classmethod(_validated)}
+        members |= {"IS_CHANGED": classmethod(changed), "VALIDATE_INPUTS": classmethod(validated)}
     return type(name, (ClassicNode,), members)
-
-
-def _saves_into(kind: str) -> Callable[[Any], None]:
-    """What makes an object that saves pictures; packs that inherit from its class set these attributes."""
-
-    def begin(node: Any) -> None:
-        node.type = kind
-        node.output_dir = get_output_directory() if kind == "output" else get_temp_directory()
-        node.prefix_append = "" if kind == "output" else f"_temp_{secrets.token_hex(3)}"
-        node.compress_level = 4 if kind == "output" else 1
-
-    return begin
-
-
-def save_images(
-    node: Any, images: Any, filename_prefix: str = "ComfyUI", prompt: Any = None, extra_pnginfo: Any = None
-) -> dict[str, Any]:
-    """Write pictures (batch, height, width, channels) as PNG files into the folder that the object names."""
-    from nodes.diffusion.pictures import png_bytes
-    from nodes.output_files import OutputNames
-
-    context, saved = run_context(), []
-    names = OutputNames(
-        folder=Path(node.output_dir), prefix=filename_prefix + node.prefix_append, suffix=".png"
-    )
-    told = {} if prompt is None else {"prompt": json.dumps(prompt)}
-    told |= {str(name): json.dumps(value) for name, value in (extra_pnginfo or {}).items()}
-    for place, image in enumerate(images):
-        texts = {**told, **context.picture_texts(place)} if context.settings.metadata else {}
-        pixels = image.detach().float().cpu()
-        size = {"width": pixels.shape[1], "height": pixels.shape[0]}
-        file = names.write(
-            png_bytes(pixels, texts, compress_level=node.compress_level), size, batch_number=place
-        )
-        saved.append({"filename": file.filename, "subfolder": file.subfolder, "type": node.type})
-    return {"ui": {"images": saved}}
-
-
-def _changed(cls: Any, /, image: str, **rest: Any) -> str:
-    """Text that changes when an input picture does."""
-    del cls, rest
-    files = current_host().files()
-    return files.fingerprint(files.resolve_media(image))
-
-
-def _validated(cls: Any, /, image: str, **rest: Any) -> bool | str:
-    """True if there is such an input picture."""
-    del cls, rest
-    return True if exists_annotated_filepath(image) else f"Invalid image file: {image}"
 
 
 class NodeClasses:
@@ -268,56 +215,6 @@ class NodeClasses:
         for name, spec in self._registry.comfy_names().items():
             self.display_names.setdefault(name, spec.title or name)
         return self.display_names
-
-
-def common_ksampler(
-    model: Any,
-    seed: int,
-    steps: int,
-    cfg: float,
-    sampler_name: str,
-    scheduler: str,
-    positive: Any,
-    negative: Any,
-    latent: dict[str, Any],
-    denoise: float = 1.0,
-    disable_noise: bool = False,
-    start_step: int | None = None,
-    last_step: int | None = None,
-    force_full_denoise: bool = False,
-) -> tuple[dict[str, Any]]:
-    """Sample a latent, from step `start_step` to `last_step`; a tuple of the latent."""
-    from nodes.diffusion.ksampling import ScheduleChoice, cfg_guider, run_sampler
-    from nodes.packs.sampler_faces import as_conditioning, as_model
-    from nodes.values import Noise, Sampler
-
-    pair = run_sampler(
-        run_context(),
-        guider=cfg_guider(as_model(model), as_conditioning(positive), as_conditioning(negative), float(cfg)),
-        sampler=Sampler(name=sampler_name),
-        schedule=ScheduleChoice(
-            name=scheduler,
-            steps=steps,
-            denoise=denoise,
-            start=start_step,
-            end=last_step,
-            finish=force_full_denoise or last_step is None,
-        ),
-        noise=Noise(seed=None if disable_noise else seed),
-        sampling_seed=seed,
-        latent=from_comfy("LATENT", latent),
-    )
-    return (to_comfy("LATENT", pair.latent),)
-
-
-def interrupt_processing(value: bool = True) -> None:
-    """Cancel the run that the caller is part of."""
-    interrupt_current_processing(value)
-
-
-def before_node_execution() -> None:
-    """Raise if the run that the caller is part of was cancelled."""
-    run_context().check_cancelled()
 
 
 def offered(name: str) -> Any:

@@ -4,33 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from nodes.packs.v3_dynamic import (
-    AnyType,
-    Autogrow,
-    DynamicCombo,
-    DynamicInput,
-    DynamicSlot,
-    MatchType,
-    MultiType,
-)
+from nodes.packs.v3_dynamic import Autogrow, DynamicCombo, DynamicInput, DynamicSlot
 from nodes.packs.v3_inputs import (
-    Boolean,
-    Combo,
     ComfyTypeI,
     ComfyTypeIO,
     ControlAfterGenerate,
     Custom,
-    Float,
     FolderType,
     Input,
-    Int,
-    MultiCombo,
     NumberDisplay,
     Output,
     RemoteOptions,
-    String,
     UploadType,
-    Webcam,
     WidgetInput,
     comfytype,
     plain_type,
@@ -38,6 +23,8 @@ from nodes.packs.v3_inputs import (
 )
 from nodes.packs.v3_node import ComfyNode
 from nodes.packs.v3_schema import Hidden, HiddenHolder, NodeInfoV1, NodeOutput, NodeReplace, Schema
+from nodes.packs.v3_types import AnyType, MatchType, MultiType
+from nodes.packs.v3_widgets import Boolean, Combo, Float, Int, MultiCombo, String, Webcam
 
 Image = plain_type("Image", "IMAGE")
 WanCameraEmbedding = plain_type("WanCameraEmbedding", "WAN_CAMERA_EMBEDDING")

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
-from nodes.packs.v3_dynamic import DynamicInput, MatchType, find, grouped
+from nodes.packs.v3_dynamic import DynamicInput, find, grouped
 from nodes.packs.v3_inputs import Input, Output
+from nodes.packs.v3_types import MatchType
 
 
 class Hidden(str, Enum):  # noqa: UP042 (its members compare as ComfyUI's do)

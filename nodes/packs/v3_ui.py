@@ -2,297 +2,28 @@
 
 from __future__ import annotations
 
-import io
-import json
 import secrets
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from graphcore.errors import InputError
-from nodes.output_files import OutputNames
-from nodes.packs.faces import run_context
 from nodes.packs.v3_inputs import FolderType
+from nodes.packs.v3_saving import (
+    AudioSaveHelper,
+    ImageSaveHelper,
+    SavedAudios,
+    SavedImages,
+    SavedResult,
+    UIOutput,
+)
 
-if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
-
-
-class SavedResult(dict[str, str]):
-    """A file that was saved: its name, its sub-folder, and the kind of folder."""
-
-    def __init__(self, filename: str, subfolder: str, type: FolderType | str) -> None:
-        super().__init__(filename=filename, subfolder=subfolder, type=str(type))
-
-    @property
-    def filename(self) -> str:
-        """Its name."""
-        return self["filename"]
-
-    @property
-    def subfolder(self) -> str:
-        """Its folder, relative to that of its kind."""
-        return self["subfolder"]
-
-    @property
-    def type(self) -> str:
-        """The kind of folder that it is in."""
-        return self["type"]
-
-
-class _UIOutput(ABC):
-    """What a node shows."""
-
-    @abstractmethod
-    def as_dict(self) -> dict[str, Any]:
-        """As clients read it."""
-
-
-class SavedImages(_UIOutput):
-    """Pictures that were saved."""
-
-    def __init__(self, results: Iterable[Mapping[str, str]], is_animated: bool = False) -> None:
-        self.results = list(results)
-        self.is_animated = is_animated
-
-    def as_dict(self) -> dict[str, Any]:
-        shown: dict[str, Any] = {"images": self.results}
-        return {**shown, "animated": (True,)} if self.is_animated else shown
-
-
-class SavedAudios(_UIOutput):
-    """Sounds that were saved."""
-
-    def __init__(self, results: Iterable[Mapping[str, str]]) -> None:
-        self.results = list(results)
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"audio": self.results}
-
-
-def _picture(tensor: Any) -> Picture:
-    import numpy
-    from PIL import Image
-
-    values = tensor.detach().float().cpu().clamp(0, 1).mul(255).numpy().astype(numpy.uint8)
-    return Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values)
-
-
-def _texts(cls: Any, place: int) -> dict[str, str]:
-    """What a saved picture says of how it was made."""
-    context = run_context()
-    if not context.settings.metadata:
-        return {}
-    texts = dict(context.picture_texts(place))
-    hidden = getattr(cls, "hidden", None)
-    if hidden is not None and getattr(hidden, "prompt", None) is not None:
-        texts.setdefault("prompt", json.dumps(hidden.prompt))
-    for name, value in (getattr(hidden, "extra_pnginfo", None) or {}).items():
-        texts.setdefault(str(name), json.dumps(value))
-    return texts
-
-
-def _folder(kind: FolderType | str) -> Path:
-    base = run_context().files.base(str(kind))
-    if not base:
-        raise InputError(f"'{kind}' is no folder of files; use input, output or temp.", code="bad-folder")
-    return base[0]
-
-
-def _write(
-    data: bytes,
-    prefix: str,
-    suffix: str,
-    kind: FolderType | str,
-    size: tuple[int, int] | None = None,
-    place: int = 0,
-) -> SavedResult:
-    values = {} if size is None else {"width": size[0], "height": size[1]}
-    names = OutputNames(folder=_folder(kind), prefix=prefix, suffix=suffix)
-    saved = names.write(data, values, batch_number=place)
-    return SavedResult(saved.filename, saved.subfolder, kind)
-
-
-class ImageSaveHelper:
-    """Saves pictures (batch, height, width, channels) with what says how they were made."""
-
-    @staticmethod
-    def save_images(
-        images: Any,
-        filename_prefix: str,
-        folder_type: FolderType | str = FolderType.output,
-        cls: Any = None,
-        compress_level: int = 4,
-    ) -> list[SavedResult]:
-        """Write each picture as a PNG file."""
-        from PIL.PngImagePlugin import PngInfo
-
-        saved = []
-        for place, image in enumerate(images):
-            picture, info, stream = _picture(image), PngInfo(), io.BytesIO()
-            for name, text in _texts(cls, place).items():
-                info.add_text(name, text)
-            picture.save(stream, format="PNG", pnginfo=info, compress_level=compress_level)
-            saved.append(_write(stream.getvalue(), filename_prefix, ".png", folder_type, picture.size, place))
-        return saved
-
-    @staticmethod
-    def get_save_images_ui(
-        images: Any, filename_prefix: str, cls: Any = None, compress_level: int = 4
-    ) -> SavedImages:
-        """Write each picture into the output folder, and show them."""
-        return SavedImages(
-            ImageSaveHelper.save_images(images, filename_prefix, FolderType.output, cls, compress_level)
-        )
-
-    @staticmethod
-    def save_animated_png(
-        images: Any,
-        filename_prefix: str,
-        folder_type: FolderType | str = FolderType.output,
-        cls: Any = None,
-        fps: float = 6.0,
-        compress_level: int = 4,
-    ) -> SavedResult:
-        """Write the pictures as one animated PNG file."""
-        from PIL.PngImagePlugin import PngInfo
-
-        pictures, info, stream = [_picture(image) for image in images], PngInfo(), io.BytesIO()
-        for name, text in _texts(cls, 0).items():
-            info.add_text(name, text)
-        pictures[0].save(
-            stream,
-            format="PNG",
-            pnginfo=info,
-            compress_level=compress_level,
-            save_all=True,
-            duration=int(1000 / fps),
-            append_images=pictures[1:],
-        )
-        return _write(stream.getvalue(), filename_prefix, ".png", folder_type, pictures[0].size)
-
-    @staticmethod
-    def get_save_animated_png_ui(
-        images: Any, filename_prefix: str, cls: Any = None, fps: float = 6.0, compress_level: int = 4
-    ) -> SavedImages:
-        """Write the pictures as one animated PNG file into the output folder, and show it."""
-        saved = ImageSaveHelper.save_animated_png(
-            images, filename_prefix, FolderType.output, cls, fps, compress_level
-        )
-        return SavedImages([saved], is_animated=len(images) > 1)
-
-    @staticmethod
-    def save_animated_webp(
-        images: Any,
-        filename_prefix: str,
-        folder_type: FolderType | str = FolderType.output,
-        cls: Any = None,
-        fps: float = 6.0,
-        lossless: bool = True,
-        quality: int = 80,
-        method: int = 4,
-    ) -> SavedResult:
-        """Write the pictures as one animated WebP file."""
-        pictures, stream = [_picture(image) for image in images], io.BytesIO()
-        exif = pictures[0].getexif()
-        texts = _texts(cls, 0)
-        if "prompt" in texts:
-            exif[0x0110] = f"prompt:{texts['prompt']}"
-        for tag, (name, text) in zip(
-            range(0x010F, 0, -1),
-            ((name, text) for name, text in texts.items() if name != "prompt"),
-            strict=False,
-        ):
-            exif[tag] = f"{name}:{text}"
-        pictures[0].save(
-            stream,
-            format="WEBP",
-            save_all=True,
-            append_images=pictures[1:],
-            duration=int(1000 / fps),
-            exif=exif,
-            lossless=lossless,
-            quality=quality,
-            method=method,
-        )
-        return _write(stream.getvalue(), filename_prefix, ".webp", folder_type, pictures[0].size)
-
-    @staticmethod
-    def get_save_animated_webp_ui(
-        images: Any,
-        filename_prefix: str,
-        cls: Any = None,
-        fps: float = 6.0,
-        lossless: bool = True,
-        quality: int = 80,
-        method: int = 4,
-    ) -> SavedImages:
-        """Write the pictures as one animated WebP file into the output folder, and show it."""
-        saved = ImageSaveHelper.save_animated_webp(
-            images, filename_prefix, FolderType.output, cls, fps, lossless, quality, method
-        )
-        return SavedImages([saved], is_animated=len(images) > 1)
-
-
-class AudioSaveHelper:
-    """Saves sound: {"waveform": (batch, channels, samples), "sample_rate": hertz}."""
-
-    @staticmethod
-    def save_audio(
-        audio: Mapping[str, Any],
-        filename_prefix: str,
-        folder_type: FolderType | str = FolderType.output,
-        cls: Any = None,
-        format: str = "wav",
-        quality: str = "128k",
-    ) -> list[SavedResult]:
-        """Write each sound of the batch as a WAV file; raises InputError for other formats, which need a codec."""
-        del cls, quality
-        if format != "wav":
-            raise InputError(
-                f"Sound cannot be written as {format} here; choose wav.", code="unsupported-choice"
-            )
-        return [
-            _write(_wav(sound, int(audio["sample_rate"])), filename_prefix, ".wav", folder_type, place=place)
-            for place, sound in enumerate(audio["waveform"])
-        ]
-
-    @staticmethod
-    def get_save_audio_ui(
-        audio: Mapping[str, Any],
-        filename_prefix: str,
-        cls: Any = None,
-        format: str = "wav",
-        quality: str = "128k",
-    ) -> SavedAudios:
-        """Write each sound into the output folder, and show them."""
-        return SavedAudios(
-            AudioSaveHelper.save_audio(audio, filename_prefix, FolderType.output, cls, format, quality)
-        )
-
-
-def _wav(sound: Any, rate: int) -> bytes:
-    """Sound (channels, samples) in [-1, 1] as a WAV file of 16 bits."""
-    import wave
-
-    import numpy
-
-    values = sound.detach().float().cpu().clamp(-1, 1).mul(32767).round().numpy().astype(numpy.int16)
-    stream = io.BytesIO()
-    with wave.open(stream, "wb") as written:
-        written.setnchannels(values.shape[0])
-        written.setsampwidth(2)
-        written.setframerate(rate)
-        written.writeframes(values.T.tobytes())
-    return stream.getvalue()
+_UIOutput = UIOutput
 
 
 def _temporary() -> str:
     return f"ComfyUI_temp_{secrets.token_hex(4)}"
 
 
-class PreviewImage(_UIOutput):
+class PreviewImage(UIOutput):
     """Pictures to look at, in the temporary folder."""
 
     def __init__(self, image: Any, animated: bool = False, cls: Any = None, **kwargs: Any) -> None:
@@ -312,7 +43,7 @@ class PreviewMask(PreviewImage):
         super().__init__(pictures, animated, cls, **kwargs)
 
 
-class PreviewAudio(_UIOutput):
+class PreviewAudio(UIOutput):
     """Sound to listen to, in the temporary folder."""
 
     def __init__(self, audio: Mapping[str, Any], cls: Any = None, **kwargs: Any) -> None:
@@ -323,7 +54,7 @@ class PreviewAudio(_UIOutput):
         return {"audio": self.values}
 
 
-class PreviewVideo(_UIOutput):
+class PreviewVideo(UIOutput):
     """Videos that were saved."""
 
     def __init__(self, values: Iterable[Mapping[str, str]], **kwargs: Any) -> None:
@@ -334,7 +65,7 @@ class PreviewVideo(_UIOutput):
         return {"images": self.values, "animated": (True,)}
 
 
-class PreviewText(_UIOutput):
+class PreviewText(UIOutput):
     """A text to read."""
 
     def __init__(self, value: str, **kwargs: Any) -> None:
@@ -345,7 +76,7 @@ class PreviewText(_UIOutput):
         return {"text": (self.value,)}
 
 
-class PreviewUI3D(_UIOutput):
+class PreviewUI3D(UIOutput):
     """A 3D model to look at."""
 
     def __init__(self, model_file: str, camera_info: Any = None, **kwargs: Any) -> None:
@@ -355,3 +86,19 @@ class PreviewUI3D(_UIOutput):
 
     def as_dict(self) -> dict[str, Any]:
         return {"result": [self.model_file, self.camera_info, self.bg_image_path]}
+
+
+__all__ = [
+    "AudioSaveHelper",
+    "FolderType",
+    "ImageSaveHelper",
+    "PreviewAudio",
+    "PreviewImage",
+    "PreviewMask",
+    "PreviewText",
+    "PreviewUI3D",
+    "PreviewVideo",
+    "SavedAudios",
+    "SavedImages",
+    "SavedResult",
+]

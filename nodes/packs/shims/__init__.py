@@ -33,18 +33,22 @@ _PROGRESS: Final = """
     set_progress_bar_global_hook
 """
 _DEVICES: Final = """
-    CPUState InterruptProcessingException OOM_EXCEPTION VRAMState XFORMERS_IS_AVAILABLE cast_to cast_to_device
-    cleanup_ggml cleanup_models cleanup_models_gc cpu_mode cpu_state current_loaded_models
-    device_supports_non_blocking directml_enabled dtype_size extra_reserved_memory flash_attention_enabled
-    free_memory get_autocast_device get_free_memory get_torch_device get_torch_device_name get_total_memory
-    interrupt_current_processing intermediate_device intermediate_dtype is_amd is_device_cpu is_device_cuda
-    is_device_mps is_device_type is_directml_enabled is_intel_xpu is_nvidia load_model_gpu load_models_gpu
-    loaded_models lowvram_available maximum_vram_for_weights minimum_inference_memory module_size mps_mode
-    processing_interrupted pytorch_attention_enabled sage_attention_enabled should_use_bf16 should_use_fp16
-    soft_empty_cache supports_fp8_compute text_encoder_device text_encoder_dtype text_encoder_initial_device
-    text_encoder_offload_device throw_exception_if_processing_interrupted unet_dtype
-    unet_inital_load_device unet_manual_cast unet_offload_device unload_all_models vae_device vae_dtype
-    vae_offload_device vram_state xformers_enabled xformers_enabled_vae
+    CPUState InterruptProcessingException OOM_EXCEPTION VRAMState XFORMERS_IS_AVAILABLE cast_to
+    cast_to_device cpu_mode cpu_state current_loaded_models device_supports_non_blocking
+    directml_enabled dtype_size flash_attention_enabled get_autocast_device get_torch_device
+    get_torch_device_name interrupt_current_processing intermediate_device intermediate_dtype is_amd
+    is_device_cpu is_device_cuda is_device_mps is_device_type is_directml_enabled is_intel_xpu is_nvidia
+    lowvram_available module_size mps_mode processing_interrupted pytorch_attention_enabled
+    sage_attention_enabled should_use_bf16 should_use_fp16 supports_fp8_compute text_encoder_device
+    text_encoder_dtype text_encoder_initial_device text_encoder_offload_device
+    throw_exception_if_processing_interrupted unet_dtype unet_inital_load_device unet_manual_cast
+    unet_offload_device vae_device vae_dtype vae_offload_device vram_state xformers_enabled
+    xformers_enabled_vae
+"""
+_MEMORY: Final = """
+    cleanup_ggml cleanup_models cleanup_models_gc extra_reserved_memory free_memory get_free_memory
+    get_total_memory load_model_gpu load_models_gpu loaded_models maximum_vram_for_weights
+    minimum_inference_memory soft_empty_cache unload_all_models
 """
 _SAMPLERS: Final = """
     CFGGuider KSAMPLER_NAMES KSampler SAMPLER_NAMES SCHEDULER_HANDLERS SCHEDULER_NAMES beta_scheduler
@@ -128,7 +132,7 @@ def _modules() -> dict[str, Mapping[str, str]]:
         ),
         "comfyui_version": _offered({"versions": "__version__"}),
         "comfy.utils": _offered({"resizing": _RESIZING, "weights": _WEIGHTS, "progress": _PROGRESS}),
-        "comfy.model_management": _offered({"devices": _DEVICES}),
+        "comfy.model_management": _offered({"devices": _DEVICES, "memory": _MEMORY}),
         "comfy.samplers": _offered({"sampling": _SAMPLERS}),
         "comfy.sample": _offered({"sampling": _SAMPLE}),
         "comfy.k_diffusion": MappingProxyType({}),
