@@ -121,6 +121,23 @@ def control_state(module: Any) -> State:
     return prefixed("control_model.", to_original(state, controlnet.rules(dict(module.config), state)))
 
 
+def control_lora_state(module: Any, family: str) -> State:
+    """A ControlNet as a Control-LoRA of its UNet: low-rank differences, of full rank here; biases and norms whole."""
+    base = PARTS[family]().unet.state_dict()
+    own = module.state_dict()
+    found: State = {"lora_controlnet": torch.zeros(0)}
+    for rule in controlnet.rules(dict(module.config), own):
+        tensor, plain = own[rule.target], base.get(rule.target)
+        if plain is None or tensor.ndim == 1:
+            found[rule.original] = tensor
+            continue
+        left, scales, right = torch.linalg.svd((tensor - plain).flatten(1), full_matrices=False)
+        stem = rule.original.removesuffix(".weight")
+        found[f"{stem}.up"] = left * scales
+        found[f"{stem}.down"] = right.view(len(scales), *tensor.shape[1:])
+    return found
+
+
 def stability_state(module: Any) -> State:
     """A ControlNet for SD 3.5 in Stability AI's layout."""
     state = module.state_dict()

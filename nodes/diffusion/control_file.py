@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from graphcore.errors import ModelFileError
+from nodes.diffusion import control_lora
 from nodes.diffusion.families.family import Layout, PartKind
 from nodes.diffusion.folder import part_folder
 from nodes.diffusion.layouts import controlnet, t2i_adapter
@@ -30,10 +31,14 @@ SHUFFLE = "shuffle"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlFile:
-    """An opened ControlNet or T2I-Adapter: its part, and whether it holds differences to a model's weights."""
+    """An opened ControlNet or T2I-Adapter: its part, and whether it holds differences to a model's weights.
+
+    `is_lora`: they are low-rank ones, to whichever model it is used with.
+    """
 
     part: Part
     is_difference: bool = False
+    is_lora: bool = False
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -53,10 +58,12 @@ class ControlFile:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """How wide what it adds is, level by level; one number for all layers of SD 3."""
+        """How wide what it adds is, level by level (one number for SD 3; skip by skip for a Control-LoRA)."""
         if self.part.kind == "sd3_controlnet":
             heads = self.config.get("num_attention_heads", 18)
             return (int(heads) * int(self.config.get("attention_head_dim", 64)),)
+        if self.is_lora:
+            return tuple(int(width) for width in self.config["skips"])
         if self.part.kind == "t2i_adapter":
             widths = [int(width) for width in self.config["channels"]]
             return tuple(widths + widths[-1:] if self.config["adapter_type"] == "light_adapter" else widths)
@@ -86,7 +93,7 @@ def open_control(path: Path) -> ControlFile:
         prefix=prefix,
         layout=layout,
     )
-    return ControlFile(part=part, is_difference="difference" in shapes)
+    return ControlFile(part=part, is_difference="difference" in shapes, is_lora=control_lora.MARKER in shapes)
 
 
 def _found(shapes: Shapes) -> tuple[PartKind, str, Layout, dict[str, Any]] | None:
@@ -97,6 +104,8 @@ def _found(shapes: Shapes) -> tuple[PartKind, str, Layout, dict[str, Any]] | Non
 
 
 def _recognised(shapes: Shapes) -> tuple[PartKind, str, Layout, dict[str, Any]] | None:
+    if control_lora.MARKER in shapes:
+        return "controlnet", "", "original", control_lora.config_from(shapes)
     if controlnet.FIRST in shapes:
         config = controlnet.config_from_diffusers(shapes)
         if "task_embedding" in shapes:
@@ -119,9 +128,7 @@ def _recognised(shapes: Shapes) -> tuple[PartKind, str, Layout, dict[str, Any]] 
 
 def _unknown(header: Header, shapes: Shapes) -> ModelFileError:
     name = header.path.name
-    if "lora_controlnet" in shapes:
-        what = "is a Control-LoRA, which is not supported; use the ControlNet that it was made from"
-    elif any(key.startswith("lllite_") for key in shapes):
+    if any(key.startswith("lllite_") for key in shapes):
         what = "is a ControlNet-LLLite, which is not supported; use a ControlNet or T2I-Adapter"
     else:
         what = "is neither a ControlNet nor a T2I-Adapter for Stable Diffusion; choose another file"

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from graphcore.errors import InputError
 from nodes.diffusion.control_file import ControlFile, open_control
+from nodes.diffusion.control_lora import skips_of
 from nodes.diffusion.gligen import block_names, open_gligen
 from nodes.diffusion.ip_adapter import open_ip_adapter, wanted_of
 from nodes.diffusion.part import Part
@@ -109,6 +110,8 @@ def _require_same_network(control: ControlFile, base: Part, name: str, title: st
         return
     if control.context_width != (context if isinstance(context, int) else context[0]):
         _refuse(name, _made_for(control), title)
+    if control.is_lora:
+        widths = tuple(skips_of(base.config))
     if control.widths != widths:
         _refuse(name, f"a network of other widths ({control.widths} for {widths})", title)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from graphcore.errors import InputError
 from nodes.diffusion.clip_vision import vision_encoder
 from nodes.diffusion.control_file import ControlFile, open_control
+from nodes.diffusion.control_lora import joined
 from nodes.diffusion.control_networks import AdapterControl, TransformerControl, UNetControl, UnionControl
 from nodes.diffusion.gligen import NAME as BOXES
 from nodes.diffusion.gligen import GroundingPrompt, block_names, box_tokens, open_gligen
@@ -33,11 +34,12 @@ CANNY = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HintResolver:
-    """Makes hints ready for one run: `stack` holds the leases of their weights, `latent` is what is sampled."""
+    """Makes hints ready for one run of a model; `stack` holds the leases of their weights, `latent` is sampled."""
 
     store: ModelStore
     stack: ExitStack
     network: Network
+    model: Model
     latent: Tensor
     _prompts: dict[tuple[object, ...], ImagePrompt] = field(default_factory=dict)
     _groundings: dict[Gligen, GroundingPrompt] = field(default_factory=dict)
@@ -126,6 +128,11 @@ class HintResolver:
 
     def _lease(self, value: ControlNet, control: ControlFile) -> Any:
         part, base = control.part, value.base if control.is_difference else None
+        network: Any = getattr(self.network, "module", None)
+        if control.is_lora:
+            return self.store.companion(
+                ("control", value.file, self.model), partial(joined, part, network), expected_bytes=0
+            )
 
         def make() -> nn.Module:
             self.store.resolve(value.file)

@@ -111,7 +111,9 @@ def run_sampler(
                 batch_index=latent.batch_index,
                 noise_mask=latent.noise_mask,
                 mask_strength=mask_strength(guider.model.options),
-                resolve_hint=HintResolver(store=store, stack=stack, network=network, latent=latent.samples),
+                resolve_hint=HintResolver(
+                    store=store, stack=stack, network=network, model=guider.model, latent=latent.samples
+                ),
                 progress=_progress(ctx, network),
                 check_cancelled=ctx.check_cancelled,
             )

@@ -53,12 +53,25 @@ def _picture_encoder(stages: int) -> dict[str, str]:
 
 def config_from_original(shapes: Shapes) -> dict[str, Any]:
     """The configuration of a ControlNet in ldm's layout, from its shapes (names without prefix)."""
+    return _config(shapes, original_encoder(shapes))
+
+
+def original_encoder(shapes: Shapes) -> list[tuple[int, ...]]:
+    """The shapes of the convolutions that read the picture, in order, in ldm's layout."""
     places = sorted(
         int(name.split(".")[1])
         for name in shapes
         if name.startswith("input_hint_block.") and name.endswith(".weight")
     )
-    return _config(shapes, [shapes[f"input_hint_block.{place}.weight"] for place in places])
+    return [shapes[f"input_hint_block.{place}.weight"] for place in places]
+
+
+def picture_config(encoder: list[tuple[int, ...]]) -> dict[str, Any]:
+    """The configuration of what reads the picture, of the shapes of all its convolutions."""
+    return {
+        "conditioning_channels": encoder[0][1],
+        "conditioning_embedding_out_channels": [shape[0] for shape in encoder[:-1:2]],
+    }
 
 
 def config_from_diffusers(shapes: Shapes) -> dict[str, Any]:
@@ -77,12 +90,7 @@ def _config(shapes: Shapes, encoder: list[tuple[int, ...]]) -> dict[str, Any]:
     for name in ("out_channels", "up_block_types"):
         del config[name]
     layers = config["layers_per_block"]
-    return {
-        **config,
-        "layers_per_block": layers[0],
-        "conditioning_channels": encoder[0][1],
-        "conditioning_embedding_out_channels": [shape[0] for shape in encoder[:-1:2]],
-    }
+    return {**config, "layers_per_block": layers[0], **picture_config(encoder)}
 
 
 def union_config(shapes: Shapes) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from tests.integration.steering.steered import (
 )
 from tests.models import TinyModels, sd3_parts
 from tests.steering_models import (
+    control_lora_state,
     control_net,
     control_state,
     put,
@@ -52,7 +53,7 @@ def pixels(image: Tensor) -> Tensor:
     return image.movedim(-1, 1)
 
 
-@pytest.mark.parametrize("layout", ["ldm", "diffusers", "folder"])
+@pytest.mark.parametrize("layout", ["ldm", "diffusers", "folder", "lora"])
 @pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
 def test_each_family_and_layout(family: str, layout: str, tmp_path: Path, tiny_models: TinyModels) -> None:
     module, image = control_net(family), picture()
@@ -62,7 +63,12 @@ def test_each_family_and_layout(family: str, layout: str, tmp_path: Path, tiny_m
         name = "control"
         module.save_pretrained(models / "controlnet" / name)
     else:
-        put(models, name, control_state(module) if layout == "ldm" else module.state_dict())
+        states = {
+            "ldm": control_state,
+            "diffusers": lambda module: module.state_dict(),
+            "lora": lambda module: control_lora_state(module, family),
+        }
+        put(models, name, states[layout](module))
     file = saved(tmp_path, image[0])
 
     def steer(graph: Any, parts: Any) -> tuple[Any, Any]:

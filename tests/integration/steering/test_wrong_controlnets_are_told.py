@@ -15,6 +15,7 @@ from tests.models import TinyModels, sd1_state
 from tests.steering_models import (
     adapter,
     adapter_state,
+    control_lora_state,
     control_net,
     control_state,
     put,
@@ -33,7 +34,8 @@ STATES: dict[str, Any] = {
     "adapter-xl": lambda: adapter_state(adapter("full_adapter_xl")),
     "difference": lambda: {**control_state(control_net("sd1")), "difference": torch.ones(1)},
     "checkpoint": sd1_state,
-    "control-lora": lambda: {"lora_controlnet": torch.ones(1), "input_blocks.0.0.down": torch.ones(1)},
+    "control-lora": lambda: control_lora_state(control_net("sdxl"), "sdxl"),
+    "damaged control-lora": lambda: {"lora_controlnet": torch.ones(1)},
     "lllite": lambda: {"lllite_unet_input_blocks_4.down.0.weight": torch.ones(1)},
     "half": lambda: {
         name: tensor for name, tensor in STATES["sd1"]().items() if "middle_block.0" not in name
@@ -112,7 +114,8 @@ def test_another_family(
         ("sd1", "sd1", {"kind": "depth"}, "union-type"),
         ("sdxl", "union", {"kind": "repaint"}, "union-type"),
         ("sd1", "checkpoint", {}, "model-file-family"),
-        ("sd1", "control-lora", {}, "model-file-family"),
+        ("sd1", "control-lora", {}, "wrong-family"),
+        ("sd1", "damaged control-lora", {}, "model-file-family"),
         ("sd1", "lllite", {}, "model-file-family"),
         ("sd1", "half", {}, "model-file-mismatch"),
     ],
