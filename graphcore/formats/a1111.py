@@ -1,64 +1,43 @@
 """A1111's `parameters` text as an API prompt.
 
-LoRA tags in the prompt become LoraLoader nodes, "Clip skip", "VAE" and the hires pass nodes of their own.
+LoRA tags in the prompt become LoraLoader nodes, "Clip skip", "VAE" and the hires pass nodes of their own. What a text
+asks for and cannot be had (ADetailer, ControlNets, whose pictures it does not hold) is named in the sampler's title.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from graphcore.errors import DocumentError, InputError
+from graphcore.formats.a1111_names import LATENT_UPSCALERS, PIXEL_UPSCALERS, sampling
 from graphcore.formats.a1111_text import Parameters, read_parameters
-from graphcore.formats.lora_tags import TaggedText, split_lora_tags
+from graphcore.formats.lora_tags import LoraTag, TaggedText, split_lora_tags
 from graphcore.jsontext import JSON
 
-MAX_INVERSIONS = 64
-
-SAMPLERS: Mapping[str, tuple[str, str]] = {
-    "euler a": ("euler_ancestral", "normal"),
-    "euler": ("euler", "normal"),
-    "lms": ("lms", "normal"),
-    "heun": ("heun", "normal"),
-    "dpm2": ("dpm_2", "karras"),
-    "dpm2 a": ("dpm_2_ancestral", "karras"),
-    "dpm++ 2s a": ("dpmpp_2s_ancestral", "karras"),
-    "dpm++ 2m": ("dpmpp_2m", "karras"),
-    "dpm++ sde": ("dpmpp_sde", "karras"),
-    "dpm++ 2m sde": ("dpmpp_2m_sde", "exponential"),
-    "dpm++ 2m sde heun": ("dpmpp_2m_sde_heun", "exponential"),
-    "dpm++ 3m sde": ("dpmpp_3m_sde", "exponential"),
-    "dpm fast": ("dpm_fast", "normal"),
-    "dpm adaptive": ("dpm_adaptive", "normal"),
-    "ddim": ("ddim", "ddim_uniform"),
-    "unipc": ("uni_pc", "normal"),
-    "lcm": ("lcm", "sgm_uniform"),
+MAX_INVERSIONS: Final = 64
+MAX_RESOURCES: Final = 64
+_HYPERNET: Final = re.compile(r"<hypernet:([^:<>]{1,256})(?::[^<>]{0,64})?>")
+_LEFT_OUT: Final[Mapping[str, str]] = {
+    r"controlnet( \d+)?": "ControlNet",
+    r"adetailer model.*": "ADetailer",
+    r"refiner": "refiner",
+    r"variation seed strength": "variation seed",
+    r"seed resize from": "seed resize",
+    r"face restoration": "face restoration",
+    r"tiling": "tiling",
+    r"script": "script",
+    r"postprocess upscale by": "postprocessing",
+    r"ensd": "ENSD",
+    r"hypernet": "hypernetwork",
+    r"rp active": "regional prompts",
+    r"dynamic thresholding enabled": "dynamic thresholding",
+    r"tiled diffusion": "tiled diffusion",
+    r"distilled cfg scale": "distilled CFG",
 }
-"""A1111's sampler names, each with our sampler and the schedule that "Automatic" means for it."""
-
-SCHEDULES: Mapping[str, str] = {
-    "uniform": "normal",
-    "normal": "normal",
-    "karras": "karras",
-    "exponential": "exponential",
-    "polyexponential": "exponential",
-    "sgm uniform": "sgm_uniform",
-    "simple": "simple",
-    "ddim": "ddim_uniform",
-    "beta": "beta",
-    "kl optimal": "kl_optimal",
-}
-FIXED_SCHEDULES = ("ddim", "lcm")
-LATENT_UPSCALERS: Mapping[str, str] = {
-    "latent": "bilinear",
-    "latent (antialiased)": "bilinear",
-    "latent (bicubic)": "bicubic",
-    "latent (bicubic antialiased)": "bicubic",
-    "latent (nearest)": "nearest-exact",
-    "latent (nearest-exact)": "nearest-exact",
-}
-PIXEL_UPSCALERS: Mapping[str, str] = {"none": "bilinear", "lanczos": "lanczos", "nearest": "nearest-exact"}
 
 
 def parameters_to_prompt(text: str, *, checkpoint: str | None = None) -> dict[str, JSON]:
@@ -68,7 +47,11 @@ def parameters_to_prompt(text: str, *, checkpoint: str | None = None) -> dict[st
     Raises DocumentError: `not-a1111-parameters`, `bad-a1111-setting`, `unknown-a1111-name`,
     `a1111-no-model`, `a1111-image-to-image` (the text does not say which picture it began from).
     """
-    parameters = read_parameters(text)
+    return prompt_of(read_parameters(text), checkpoint=checkpoint)
+
+
+def prompt_of(parameters: Parameters, *, checkpoint: str | None = None) -> dict[str, JSON]:
+    """The API prompt of parameters that have been taken apart; raises what `parameters_to_prompt` does."""
     if "denoising strength" in parameters.settings and not _is_hires(parameters):
         raise DocumentError(
             "These parameters are of an image-to-image run, and they do not name the picture that it began "
@@ -76,40 +59,48 @@ def parameters_to_prompt(text: str, *, checkpoint: str | None = None) -> dict[st
             code="a1111-image-to-image",
         )
     draft = _Draft()
-    model, clip, vae = _loaders(draft, parameters, checkpoint)
-    prompt, negative = _prompts(parameters)
-    positive_link = draft.add("CLIPTextEncode", "Prompt", text=prompt, clip=clip)
-    negative_link = draft.add("CLIPTextEncode", "Negative prompt", text=negative, clip=clip)
+    given = left_out(parameters)
+    parameters = replace(
+        parameters,
+        prompt=_HYPERNET.sub("", parameters.prompt).strip(),
+        negative=_HYPERNET.sub("", parameters.negative).strip(),
+    )
+    models = _loaders(draft, parameters, checkpoint)
+    texts = _conditioning(draft, models.clip, *_prompts(parameters))
     width, height = parameters.size("size") or (512, 512)
-    pass_inputs: dict[str, JSON] = {
-        "model": model,
-        "positive": positive_link,
-        "negative": negative_link,
-        "seed": max(parameters.whole("seed", 0), 0),
-        "cfg": parameters.number("cfg scale", 7.0),
-    }
-    sampler, scheduler = _sampling(parameters)
+    sampler, scheduler = sampling(parameters)
     latent = draft.add(
         "KSampler",
-        "Sampler",
-        **pass_inputs,
+        f"Sampler (without {', '.join(given)})" if given else "Sampler",
+        model=models.model,
+        positive=texts[0],
+        negative=texts[1],
+        seed=max(parameters.whole("seed", 0), 0),
+        cfg=parameters.number("cfg scale", 7.0),
         steps=parameters.whole("steps"),
         sampler_name=sampler,
         scheduler=scheduler,
-        latent_image=draft.add(
-            "EmptyLatentImage",
-            "Size",
-            width=width,
-            height=height,
-            batch_size=1,
-        ),
+        latent_image=draft.add("EmptyLatentImage", "Size", width=width, height=height, batch_size=1),
         denoise=1.0,
     )
     if _is_hires(parameters):
-        latent = _hires_pass(draft, parameters, latent, vae, pass_inputs)
-    image = draft.add("VAEDecode", "Decode", samples=latent, vae=vae)
+        latent = _hires_pass(draft, parameters, latent, models, texts)
+    image = draft.add("VAEDecode", "Decode", samples=latent, vae=models.vae)
     draft.add("SaveImage", "Save", images=image, filename_prefix="graphcore")
     return dict(draft.nodes)
+
+
+def left_out(parameters: Parameters) -> tuple[str, ...]:
+    """What the text asks for that the prompt does not do."""
+    found = {
+        label: None
+        for name, value in parameters.settings.items()
+        for pattern, label in _LEFT_OUT.items()
+        if re.fullmatch(pattern, name) and value.lower() not in ("", "0", "false", "none")
+    }
+    if _HYPERNET.search(parameters.prompt):
+        found["hypernetwork"] = None
+    return tuple(found)
 
 
 @dataclass(slots=True)
@@ -123,28 +114,41 @@ class _Draft:
         return [identity, 0]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Models:
+    """The links of model, CLIP and VAE."""
+
+    model: JSON
+    clip: JSON
+    vae: JSON
+
+
 def _output(link: JSON, index: int) -> JSON:
     assert isinstance(link, list)
     return [link[0], index]
 
 
-def _loaders(draft: _Draft, parameters: Parameters, checkpoint: str | None) -> tuple[JSON, JSON, JSON]:
-    """The links of model, CLIP and VAE, after LoRAs, clip skip and an own VAE."""
-    named = parameters.settings.get("model")
-    file = f"{named}.safetensors" if named else checkpoint
+def _loaders(draft: _Draft, parameters: Parameters, checkpoint: str | None) -> _Models:
+    """The loaders of a model, after LoRAs, clip skip and an own VAE."""
+    resources = _resources(parameters)
+    named = parameters.settings.get("model") or next(
+        (str(entry["modelName"]) for entry in resources if entry.get("type") == "checkpoint"), ""
+    )
+    file = _file_name(named) if named else checkpoint
     if not file:
         raise DocumentError(
-            "The parameters name no model; say which checkpoint file to load.", code="a1111-no-model"
+            'The parameters name no model; write one behind the settings, as ", Model: name".',
+            code="a1111-no-model",
         )
     model = draft.add("CheckpointLoaderSimple", "Checkpoint", ckpt_name=file)
     clip, vae = _output(model, 1), _output(model, 2)
-    for tag in _tagged(parameters.prompt).tags:
+    for tag in [*_tagged(parameters.prompt).tags, *_further_loras(parameters, resources)]:
         model = draft.add(
             "LoraLoader",
             f"LoRA {tag.name}",
             model=model,
             clip=clip,
-            lora_name=f"{tag.name}.safetensors",
+            lora_name=_file_name(tag.name),
             strength_model=tag.strength_model,
             strength_clip=tag.strength_clip,
         )
@@ -153,9 +157,45 @@ def _loaders(draft: _Draft, parameters: Parameters, checkpoint: str | None) -> t
     if skip > 1:
         clip = draft.add("CLIPSetLastLayer", "Clip skip", clip=clip, stop_at_clip_layer=-skip)
     vae_name = parameters.settings.get("vae", "")
-    if vae_name.lower() not in ("", "none", "automatic"):
+    if vae_name.lower() not in ("", "none", "automatic", "default"):
         vae = draft.add("VAELoader", "VAE", vae_name=vae_name)
-    return model, clip, vae
+    return _Models(model=model, clip=clip, vae=vae)
+
+
+def _file_name(name: str) -> str:
+    """A model's file; texts leave out the ending, and some add a hash in brackets."""
+    name = re.sub(r"\s*[\[(][0-9a-f]{6,64}[\])]$", "", name.strip())
+    return name if name.endswith((".safetensors", ".ckpt", ".pt", ".sft")) else f"{name}.safetensors"
+
+
+def _resources(parameters: Parameters) -> list[dict[str, JSON]]:
+    """The models that Civitai's own list names, as far as it is one."""
+    try:
+        listed = json.loads(parameters.settings.get("civitai resources", "[]"))
+    except (ValueError, RecursionError):
+        return []
+    entries = listed if isinstance(listed, list) else []
+    return [entry for entry in entries[:MAX_RESOURCES] if isinstance(entry, dict) and entry.get("modelName")]
+
+
+def _further_loras(parameters: Parameters, resources: list[dict[str, JSON]]) -> Iterator[LoraTag]:
+    """LoRAs that stand in no tag: of Civitai's list, and of the extension "Additional Networks"."""
+    if not _tagged(parameters.prompt).tags:
+        for entry in resources:
+            weight = entry.get("weight", 1.0)
+            if entry.get("type") in ("lora", "lycoris") and isinstance(weight, (int, float)):
+                yield LoraTag(
+                    name=str(entry["modelName"]), strength_model=float(weight), strength_clip=float(weight)
+                )
+    for place in range(1, 6):
+        name = parameters.settings.get(f"addnet model {place}", "")
+        if name.lower() not in ("", "none"):
+            on_model = parameters.number(f"addnet weight a {place}", 1.0)
+            yield LoraTag(
+                name=re.sub(r"\([0-9a-f]+\)$", "", name),
+                strength_model=on_model,
+                strength_clip=parameters.number(f"addnet weight b {place}", on_model),
+            )
 
 
 def _tagged(prompt: str) -> TaggedText:
@@ -168,7 +208,7 @@ def _tagged(prompt: str) -> TaggedText:
 def _prompts(parameters: Parameters) -> tuple[str, str]:
     """Both texts without LoRA tags, and with textual inversions written as `embedding:name`."""
     prompt = _tagged(parameters.prompt).text
-    negative = parameters.negative
+    negative = _tagged(parameters.negative).text
     for entry in parameters.settings.get("ti hashes", "").split(",")[:MAX_INVERSIONS]:
         name = entry.partition(":")[0].strip()
         if name:
@@ -178,24 +218,11 @@ def _prompts(parameters: Parameters) -> tuple[str, str]:
     return prompt, negative
 
 
-def _sampling(parameters: Parameters, prefix: str = "") -> tuple[str, str]:
-    """Sampler and schedule; old texts end the sampler's name with the schedule's."""
-    given = parameters.settings.get(f"{prefix}sampler") or parameters.settings.get("sampler", "Euler a")
-    name = given.lower()
-    schedule = parameters.settings.get(f"{prefix}schedule type") or parameters.settings.get("schedule type")
-    for suffix in ("karras", "exponential", "polyexponential"):
-        if name.endswith(f" {suffix}"):
-            name, schedule = name.removesuffix(f" {suffix}"), suffix
-    if name not in SAMPLERS:
-        raise _unknown("sampler", given)
-    sampler, automatic = SAMPLERS[name]
-    if schedule is None:
-        return sampler, automatic if name in FIXED_SCHEDULES else "normal"
-    if schedule.lower() == "automatic":
-        return sampler, automatic
-    if schedule.lower() not in SCHEDULES:
-        raise _unknown("schedule", schedule)
-    return sampler, SCHEDULES[schedule.lower()]
+def _conditioning(draft: _Draft, clip: JSON, prompt: str, negative: str, of: str = "") -> tuple[JSON, JSON]:
+    return (
+        draft.add("CLIPTextEncode", f"{of}Prompt", text=prompt, clip=clip),
+        draft.add("CLIPTextEncode", f"{of}Negative prompt", text=negative, clip=clip),
+    )
 
 
 def _is_hires(parameters: Parameters) -> bool:
@@ -203,29 +230,20 @@ def _is_hires(parameters: Parameters) -> bool:
 
 
 def _hires_pass(
-    draft: _Draft, parameters: Parameters, latent: JSON, vae: JSON, pass_inputs: Mapping[str, JSON]
+    draft: _Draft, parameters: Parameters, latent: JSON, models: _Models, texts: tuple[JSON, JSON]
 ) -> JSON:
-    width, height = _hires_size(parameters)
-    upscaler = parameters.settings.get("hires upscaler", "Latent")
-    size: dict[str, JSON] = {"width": width, "height": height, "crop": "disabled"}
-    if upscaler.lower() in LATENT_UPSCALERS:
-        method = LATENT_UPSCALERS[upscaler.lower()]
-        latent = draft.add("LatentUpscale", "Hires size", samples=latent, upscale_method=method, **size)
-    else:
-        image = draft.add("VAEDecode", "First pass", samples=latent, vae=vae)
-        method = PIXEL_UPSCALERS.get(upscaler.lower(), "lanczos")
-        if upscaler.lower() not in PIXEL_UPSCALERS:
-            loader = draft.add("UpscaleModelLoader", "Upscaler", model_name=f"{upscaler}.pth")
-            image = draft.add("ImageUpscaleWithModel", "Upscale", upscale_model=loader, image=image)
-        image = draft.add("ImageScale", "Hires size", image=image, upscale_method=method, **size)
-        latent = draft.add("VAEEncode", "Encode", pixels=image, vae=vae)
-    sampler, scheduler = _sampling(parameters, "hires ")
-    steps = parameters.whole("hires steps", 0) or parameters.whole("steps")
+    sampler, scheduler = sampling(parameters, "hires ")
+    latent = _hires_latent(draft, parameters, latent, models.vae)
+    models, texts = _of_hires(draft, parameters, models, texts)
     return draft.add(
         "KSampler",
         "Hires sampler",
-        **pass_inputs,
-        steps=steps,
+        model=models.model,
+        positive=texts[0],
+        negative=texts[1],
+        seed=max(parameters.whole("seed", 0), 0),
+        cfg=parameters.number("hires cfg scale", 0.0) or parameters.number("cfg scale", 7.0),
+        steps=parameters.whole("hires steps", 0) or parameters.whole("steps"),
         sampler_name=sampler,
         scheduler=scheduler,
         latent_image=latent,
@@ -233,17 +251,49 @@ def _hires_pass(
     )
 
 
-def _hires_size(parameters: Parameters) -> tuple[int, int]:
-    resize = parameters.size("hires resize")
-    if resize and resize[0] and resize[1]:
-        return resize
-    width, height = parameters.size("size") or (512, 512)
-    scale = parameters.number("hires upscale", 2.0)
-    return int(width * scale) // 8 * 8, int(height * scale) // 8 * 8
-
-
-def _unknown(kind: str, name: str) -> DocumentError:
-    known = ", ".join(SAMPLERS if kind == "sampler" else SCHEDULES)
-    return DocumentError(
-        f"The {kind} {name!r} has no counterpart here; known are: {known}.", code="unknown-a1111-name"
+def _of_hires(
+    draft: _Draft, parameters: Parameters, models: _Models, texts: tuple[JSON, JSON]
+) -> tuple[_Models, tuple[JSON, JSON]]:
+    """The model and the texts of the hires pass, where it has its own."""
+    settings = parameters.settings
+    own = {part: settings.get(f"hires {part}", "") for part in ("checkpoint", "prompt", "negative prompt")}
+    other_model = own["checkpoint"].lower() not in ("", "use same checkpoint")
+    if not any(own.values()):
+        return models, texts
+    second = replace(
+        parameters,
+        prompt=own["prompt"] or parameters.prompt,
+        negative=own["negative prompt"] or parameters.negative,
+        settings={**settings, "model": own["checkpoint"]} if other_model else settings,
     )
+    if other_model:
+        loaded = _loaders(draft, second, None)
+        models = replace(loaded, vae=models.vae)
+    return models, _conditioning(draft, models.clip, *_prompts(second), of="Hires: ")
+
+
+def _hires_latent(draft: _Draft, parameters: Parameters, latent: JSON, vae: JSON) -> JSON:
+    width, height = _hires_size(parameters)
+    upscaler = parameters.settings.get("hires upscaler", "Latent")
+    size: dict[str, JSON] = {"width": width, "height": height, "crop": "disabled"}
+    if upscaler.lower() in LATENT_UPSCALERS:
+        method = LATENT_UPSCALERS[upscaler.lower()]
+        return draft.add("LatentUpscale", "Hires size", samples=latent, upscale_method=method, **size)
+    image = draft.add("VAEDecode", "First pass", samples=latent, vae=vae)
+    method = PIXEL_UPSCALERS.get(upscaler.lower(), "lanczos")
+    if upscaler.lower() not in PIXEL_UPSCALERS:
+        loader = draft.add("UpscaleModelLoader", "Upscaler", model_name=f"{upscaler}.pth")
+        image = draft.add("ImageUpscaleWithModel", "Upscale", upscale_model=loader, image=image)
+    image = draft.add("ImageScale", "Hires size", image=image, upscale_method=method, **size)
+    return draft.add("VAEEncode", "Encode", pixels=image, vae=vae)
+
+
+def _hires_size(parameters: Parameters) -> tuple[int, int]:
+    """In pixels, cut to multiples of 8; a side of 0 follows from the other."""
+    width, height = parameters.size("size") or (512, 512)
+    across, down = parameters.size("hires resize") or (0, 0)
+    scale = parameters.number("hires upscale", 2.0)
+    if across or down:
+        scale = max(across / max(width, 1), down / max(height, 1))
+    wide, high = across or int(width * scale), down or int(height * scale)
+    return wide // 8 * 8, high // 8 * 8

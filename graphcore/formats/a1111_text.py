@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from graphcore.errors import DocumentError
 
-MAX_CHARACTERS = 2**20
-NEGATIVE = "Negative prompt:"
+MAX_CHARACTERS: Final = 2**20
+NEGATIVE: Final = "Negative prompt:"
+_SETTINGS: Final = re.compile(r"(?:^|\s)(Steps: ?[0-9]+,)")
+_NAME: Final = re.compile(r"\s*([^:,\"\[\]{}]{1,100}):[ \t]*")
+_PLAIN: Final = re.compile(r"[^,]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +40,7 @@ class Parameters:
     def number(self, name: str, default: float) -> float:
         """A setting that is a number."""
         text = self.settings.get(name, "")
-        if re.fullmatch(r"-?[0-9]{1,9}(\.[0-9]{1,18})?", text):
+        if re.fullmatch(r"-?([0-9]{1,9}(\.[0-9]{0,18})?|\.[0-9]{1,18})", text):
             return float(text)
         if text:
             raise _bad(name, text, "a number")
@@ -45,7 +49,7 @@ class Parameters:
     def size(self, name: str) -> tuple[int, int] | None:
         """A setting of the form 512x768: width and height in pixels."""
         text = self.settings.get(name, "")
-        match = re.fullmatch(r"([0-9]{1,6})x([0-9]{1,6})", text)
+        match = re.fullmatch(r"([0-9]{1,6}) ?x ?([0-9]{1,6})", text)
         if match:
             return int(match[1]), int(match[2])
         if text:
@@ -60,55 +64,79 @@ def read_parameters(text: str) -> Parameters:
             f"The parameters have more than {MAX_CHARACTERS} characters.", code="document-too-large"
         )
     lines = text.strip().splitlines()
-    last = next((index for index in reversed(range(len(lines))) if lines[index].startswith("Steps:")), None)
+    last = next(
+        (index for index in reversed(range(len(lines))) if lines[index].lstrip().startswith("Steps:")), None
+    )
     if last is None:
-        raise DocumentError(
-            'The text is not A1111 parameters: it has no line that begins with "Steps:".',
-            code="not-a1111-parameters",
-        )
+        return _on_one_line(text)
     first = next((index for index, line in enumerate(lines[:last]) if line.startswith(NEGATIVE)), last)
     return Parameters(
         prompt="\n".join(lines[:first]).strip(),
         negative="\n".join(lines[first:last]).removeprefix(NEGATIVE).strip(),
-        settings=_settings(" ".join(lines[last:])),
+        settings=dict(_settings(" ".join(lines[last:]))),
     )
 
 
-def _settings(line: str) -> dict[str, str]:
-    """`Name: value` pairs between commas; a value in double quotes may hold commas."""
-    settings: dict[str, str] = {}
-    for part in _split(line):
-        name, colon, value = part.partition(":")
-        value = value.strip()
-        if colon and name.strip():
-            settings[name.strip().lower()] = _unquoted(value)
-    return settings
+def _on_one_line(text: str) -> Parameters:
+    """Texts that lost their line ends on the way."""
+    starts = list(_SETTINGS.finditer(text))
+    if not starts:
+        raise DocumentError(
+            'The text is not A1111 parameters: it has no line that begins with "Steps:".',
+            code="not-a1111-parameters",
+        )
+    start = starts[-1].start(1)
+    prompt, _, negative = text[:start].partition(NEGATIVE)
+    return Parameters(
+        prompt=prompt.strip(), negative=negative.strip(), settings=dict(_settings(text[start:]))
+    )
 
 
-def _split(line: str) -> list[str]:
-    parts: list[str] = []
-    start, quoted, escaped = 0, False, False
-    for position, character in enumerate(line):
-        if escaped:
-            escaped = False
-        elif character == "\\" and quoted:
-            escaped = True
+def _settings(line: str) -> Iterator[tuple[str, str]]:
+    """`Name: value` pairs between commas; a value in double quotes, and one that is JSON, may hold commas."""
+    position = 0
+    while position < len(line):
+        name = _NAME.match(line, position)
+        if name is None:
+            position = _end_of_plain(line, position)
+            continue
+        value, position = _value(line, name.end())
+        yield name[1].strip().lower(), value
+
+
+def _value(line: str, position: int) -> tuple[str, int]:
+    """A value and the place behind the comma after it."""
+    if line[position : position + 1] in ('"', "[", "{"):
+        try:
+            value, end = json.JSONDecoder(strict=False).raw_decode(line, position)
+        except (ValueError, RecursionError):
+            pass
+        else:
+            after = _PLAIN.match(line, end)
+            if after is not None and not after[0].strip():
+                text = value if isinstance(value, str) else line[position:end]
+                return text, after.end() + 1
+    end = _end_of_plain(line, position)
+    return _unquoted(line[position : end - 1 if end <= len(line) else end].strip()), end
+
+
+def _end_of_plain(line: str, position: int) -> int:
+    """The place behind the next comma that is not inside double quotes."""
+    quoted = False
+    while position < len(line):
+        character = line[position]
+        position += 1
+        if character == "\\" and quoted:
+            position += 1
         elif character == '"':
             quoted = not quoted
         elif character == "," and not quoted:
-            parts.append(line[start:position])
-            start = position + 1
-    return [*parts, line[start:]]
+            return position
+    return len(line) + 1
 
 
 def _unquoted(value: str) -> str:
-    if len(value) < 2 or value[0] != '"' or value[-1] != '"':
-        return value
-    try:
-        text = json.loads(value)
-    except ValueError:
-        return value[1:-1]
-    return text if isinstance(text, str) else value
+    return value[1:-1] if len(value) >= 2 and value[0] == value[-1] == '"' else value
 
 
 def _bad(name: str, text: str, wanted: str) -> DocumentError:

@@ -1,7 +1,7 @@
 """Reads the workflow that a picture carries: PNG text, and EXIF of WebP and JPEG.
 
 PNG: text chunks named `prompt`, `workflow` (ComfyUI), `parameters` (A1111), `graphcore` and
-`graphcore_record` (ours).
+`graphcore_record` (ours), `invokeai_metadata`, `sd-metadata` (InvokeAI), `Comment` and `Source` (NovelAI).
 WebP, JPEG: EXIF texts `prompt:{...}` and `workflow:{...}` in the tags Model (0x0110), Make (0x010F) and those
 below them (ComfyUI), and A1111's parameters in UserComment (0x9286). Only headers are read: no pixel is decoded.
 """
@@ -20,7 +20,17 @@ from graphcore.errors import DocumentError
 
 MAX_PICTURE_BYTES = 256 * 2**20
 MAX_TEXT_BYTES = 64 * 2**20
-NAMES = ("prompt", "workflow", "parameters", "graphcore", "graphcore_record")
+NAMES = {
+    "prompt": "prompt",
+    "workflow": "workflow",
+    "parameters": "parameters",
+    "graphcore": "graphcore",
+    "graphcore_record": "graphcore_record",
+    "invokeai_metadata": "settings",
+    "sd-metadata": "settings",
+    "Comment": "settings",
+    "Source": "source",
+}
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 EXIF_POINTER = 0x8769
 USER_COMMENT = 0x9286
@@ -29,13 +39,15 @@ TAGGED_TEXT = re.compile(r"(prompt|workflow|graphcore_record|graphcore|parameter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureMetadata:
-    """The texts found in a picture; None where there is none."""
+    """The texts found in a picture; None where there is none. `settings` is JSON of other programs, of `source`."""
 
     prompt: str | None = None
     workflow: str | None = None
     parameters: str | None = None
     graphcore: str | None = None
     graphcore_record: str | None = None
+    settings: str | None = None
+    source: str | None = None
 
 
 def read_metadata(data: bytes, *, max_bytes: int = MAX_PICTURE_BYTES) -> PictureMetadata:
@@ -57,7 +69,7 @@ def _named(texts: Iterator[tuple[str, str]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, text in texts:
         if name in NAMES:
-            found.setdefault(name, text)
+            found.setdefault(NAMES[name], text)
     return found
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from graphcore.formats.ui import Definitions
 
 _PICTURES: Final = (b"\x89PNG", b"RIFF", b"\xff\xd8\xff", b"GIF8")
-_PARAMETERS: Final = re.compile(rb"^Steps: ", re.MULTILINE)
+_PARAMETERS: Final = re.compile(r"(?:^|\s)Steps: ?[0-9]")
 
 Format = Literal["native", "comfy-ui", "comfy-api"]
 Source = bytes | str | Path | Mapping[str, object]
@@ -47,10 +47,8 @@ def find_document(source: Source, *, drawn: bool = False) -> Mapping[str, JSON]:
         source = _file_bytes(source)
     if isinstance(source, bytes) and is_picture(source):
         return _in_picture(source, drawn)
-    if isinstance(source, bytes) and source.lstrip()[:1] not in b"{[" and _PARAMETERS.search(source):
-        return _from_parameters(source.decode("utf-8-sig", errors="replace"))
     if isinstance(source, (bytes, str)):
-        document: object = parse_json(source)
+        document: object = _from_text(source)
     else:
         document = source
         check_json(document)
@@ -58,6 +56,16 @@ def find_document(source: Source, *, drawn: bool = False) -> Mapping[str, JSON]:
         kind = {list: "a list", str: "text", type(None): "null"}.get(type(document), "a number")
         raise DocumentError(f"A workflow is a JSON object, and this is {kind}.", code="unknown-shape")
     return document
+
+
+def _from_text(source: bytes | str) -> object:
+    try:
+        return parse_json(source)
+    except DocumentError as error:
+        text = source if isinstance(source, str) else source.decode("utf-8-sig", errors="replace")
+        if error.code == "not-json" and _PARAMETERS.search(text):
+            return _from_parameters(text)
+        raise
 
 
 def is_picture(data: bytes) -> bool:
@@ -120,11 +128,26 @@ def _in_picture(data: bytes, drawn: bool) -> Mapping[str, JSON]:
             continue
         if isinstance(document, dict):
             return document
-    if found.parameters is not None:
-        return _from_parameters(found.parameters)
+    read = _from_settings(found)
+    if read is not None:
+        return read
     raise fault or DocumentError(
         "The picture carries no workflow in its metadata.", code="no-workflow-in-picture"
     )
+
+
+def _from_settings(found: PictureMetadata) -> Mapping[str, JSON] | None:
+    """The prompt of A1111's text, or of another program's JSON, in either of the places where they stand."""
+    from graphcore.formats.a1111 import prompt_of
+    from graphcore.formats.generators import read_settings
+
+    for text in (found.parameters, found.settings):
+        if text is None or not text.lstrip().startswith("{"):
+            continue
+        parameters = read_settings(text, source=found.source or "")
+        if parameters is not None:
+            return prompt_of(parameters)
+    return None if found.parameters is None else _from_parameters(found.parameters)
 
 
 def _carried(found: PictureMetadata, drawn: bool) -> Iterator[str]:

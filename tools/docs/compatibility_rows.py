@@ -45,7 +45,7 @@ FORMATS: Final[Sequence[FormatRow]] = (
         name="ComfyUI UI graph, litegraph 0.4 (2023 and later)",
         read="yes",
         written="`convert --to comfy-ui`, with a layout from left to right",
-        shown_by=f"{UI}test_graphs_of_every_age_convert.py",
+        shown_by="tests/browser/test_drawn_graphs_open_in_the_editor.py",
     ),
     FormatRow(
         name="ComfyUI UI graph, schema 1.0",
@@ -75,7 +75,13 @@ FORMATS: Final[Sequence[FormatRow]] = (
         name="A1111 `parameters`, in a picture or as text (also Forge, SD.Next, Civitai)",
         read="yes",
         written="no",
-        shown_by="tests/formats/test_a1111_parameters_become_prompts.py",
+        shown_by="tests/formats/test_a1111_texts_vary.py",
+    ),
+    FormatRow(
+        name="pictures of Fooocus, InvokeAI and NovelAI",
+        read="yes, text-to-image",
+        written="no",
+        shown_by="tests/formats/test_pictures_of_other_programs_are_read.py",
     ),
     FormatRow(
         name="node definitions (`/object_info`), V1 and V3 shapes",
@@ -135,6 +141,11 @@ FEATURES: Final[Sequence[Row]] = (
         name="dynamic combos and growing lists of inputs (V3)",
         done="read and drawn",
         shown_by=f"{UI}test_widget_values_are_counted_by_place.py",
+    ),
+    Row(
+        name="inputs that gather several links, as `images.image0`, `images.image1`",
+        done="read and written",
+        shown_by="tests/unit/engine/test_lists_grow_in_prompts.py",
     ),
     Row(
         name="renamed classes, `sample_` before samplers",
