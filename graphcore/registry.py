@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Final, Protocol
@@ -39,6 +39,7 @@ class Registry:
         self.codec_sources: list[CodecSource] = []
         self.pack_reports: list[PackReport] = []
         self._pack_loader: PackLoader | None = None
+        self.pack_routes: Callable[[], Sequence[object]] = tuple
         self._inspectors: list[Inspector] = []
         self._environments: list[Callable[[Settings], Mapping[str, str]]] = []
         for function in nodes:
@@ -111,8 +112,8 @@ class Registry:
     def load_packs(self, folders: Iterable[Path], settings: Settings, send: Send | None = None) -> None:
         """Load the ComfyUI packs in these folders; `pack_reports` then says what became of each.
 
-        `send` takes messages of packs for clients. Raises InputError if a folder does not exist, or nothing is installed
-        that can load packs.
+        `send` takes messages of packs for clients. Raises InputError if a folder does not exist, or if nothing is
+        installed that loads packs.
         """
         wanted = tuple(folders)
         if not wanted:

@@ -34,6 +34,7 @@ from server.workflows import SavedWorkflows
 RouteModule = Callable[[Services], Sequence[Route]]
 SERVICES: Final = web.AppKey("services", Services)
 _MIB: Final = 2**20
+PAGES: Final = "server.workers.pages"
 
 
 def make_services(
@@ -104,6 +105,8 @@ def process_workers(settings: ServerSettings, packs: Packs | None = None) -> lis
                 packs=settings.packs,
                 node_modules=settings.node_module,
                 node_packs=settings.node_packs,
+                pages=PAGES,
+                page_bytes=settings.max_body_mib * _MIB,
             ),
             packs,
         )

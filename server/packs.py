@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn, Protocol
@@ -39,6 +40,7 @@ class Packs:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listeners: list[Listener] = []
         self.reports: tuple[PackReport, ...] = ()
+        self._sockets: dict[PackWorker, str] = {}
 
     # ------------------------------------------------------------------ what workers say
 
@@ -47,6 +49,8 @@ class Packs:
         self._loop = asyncio.get_running_loop()
         if worker not in self._workers:
             self._workers.append(worker)
+        if described.get("socket"):
+            self._sockets[worker] = str(described["socket"])
         self._take(described)
         self._told.set()
 
@@ -54,7 +58,15 @@ class Packs:
         """A worker is gone, or cannot start; its nodes stay known."""
         if worker in self._workers:
             self._workers.remove(worker)
+        socket = self._sockets.pop(worker, None)
+        if socket is not None:
+            shutil.rmtree(Path(socket).parent, ignore_errors=True)
         self._told.set()
+
+    @property
+    def socket(self) -> str | None:
+        """Where the routes that packs have asked for are answered, if they have asked for any."""
+        return next(iter(self._sockets.values()), None)
 
     def said(self, event: str, data: object, client: str | None, run: str | None) -> None:
         """A pack has something to say to clients, to one of them or to all, while this run was under way."""

@@ -20,7 +20,8 @@ class WorkerConfiguration:
     """A worker's settings.
 
     `cache` is "classic", "lru:N" or "none". `packs` limits the installed node packs to these distributions (None: all);
-    `node_modules` are importable modules whose nodes are added, `node_packs` folders of ComfyUI packs.
+    `node_modules` are importable modules whose nodes are added, `node_packs` folders of ComfyUI packs. `pages`
+    is the module that answers the routes that packs ask for, in bodies of at most `page_bytes`.
     """
 
     settings: Settings
@@ -28,6 +29,8 @@ class WorkerConfiguration:
     packs: tuple[str, ...] | None = None
     node_modules: tuple[str, ...] = ()
     node_packs: tuple[Path, ...] = ()
+    pages: str = ""
+    page_bytes: int = 2**26
 
     def as_json(self) -> dict[str, object]:
         """The configuration as plain JSON."""
@@ -37,6 +40,8 @@ class WorkerConfiguration:
             "cache": self.cache,
             "packs": None if self.packs is None else list(self.packs),
             "node_modules": list(self.node_modules),
+            "pages": self.pages,
+            "page_bytes": self.page_bytes,
             "node_packs": [str(folder) for folder in self.node_packs],
         }
 
@@ -49,6 +54,8 @@ class WorkerConfiguration:
             cache=message["cache"],
             packs=None if packs is None else tuple(packs),
             node_modules=tuple(message["node_modules"]),
+            pages=message["pages"],
+            page_bytes=message["page_bytes"],
             node_packs=tuple(Path(folder) for folder in message["node_packs"]),
         )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from graphcore.foreign import Examined
 from graphcore.registry import Registry
+from graphcore.worker.configuration import WorkerConfiguration
 from graphcore.worker.outbox import Outbox
 
 
@@ -38,6 +40,15 @@ def described_packs(
         assert current is not None
         nodes.append(current.description)
     return {"reports": [report.as_json() for report in registry.pack_reports], "nodes": nodes}
+
+
+def start_pages(registry: Registry, configuration: WorkerConfiguration) -> str | None:
+    """Answer the routes that packs have asked for, if they have; the path of the socket on which they are answered."""
+    routes = registry.pack_routes()
+    if not routes or not configuration.pages:
+        return None
+    started: str | None = importlib.import_module(configuration.pages).start(routes, configuration.page_bytes)
+    return started
 
 
 def objections(registry: Registry, question: Mapping[str, Any]) -> list[dict[str, str | None]]:

@@ -23,7 +23,7 @@ from graphcore.run_options import RunOptions
 from graphcore.worker.configuration import WorkerConfiguration, build_cache, build_registry
 from graphcore.worker.frames import Frame
 from graphcore.worker.outbox import Outbox
-from graphcore.worker.packs import PackVoice, described_packs, objections
+from graphcore.worker.packs import PackVoice, described_packs, objections, start_pages
 
 _VALUE_BYTES: Final = 2**20
 _REPORTS: Final = 2000
@@ -72,7 +72,7 @@ class WorkerProcess:
                 "pid": os.getpid(),
                 "device": engine.settings.device,
                 "nodes": len(registry),
-                "packs": described_packs(registry),
+                "packs": described_packs(registry) | {"socket": start_pages(registry, configuration)},
             }
         )
         return worker

@@ -49,10 +49,12 @@ def load_packs(
     )
     install_shims(host)
     from nodes.packs.classic import NodeClasses
+    from nodes.packs.prompt_server import PromptServer
 
     own = frozenset(registry.names())
     for path in found:
         registry.pack_reports.append(_Loading(registry, host.part(NodeClasses), own).load(path))
+    registry.pack_routes = lambda: tuple(host.part(PromptServer).routes)
 
 
 def find_packs(folder: Path) -> list[Path]:

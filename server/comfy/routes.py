@@ -13,6 +13,7 @@ from server.comfy.jobs import job_routes
 from server.comfy.live import Live
 from server.comfy.model_files import model_routes
 from server.comfy.node_types import node_routes
+from server.comfy.pack_pages import pack_page_routes
 from server.comfy.prompt import prompt_routes
 from server.comfy.queue import queue_routes
 from server.comfy.system import system_routes
@@ -41,4 +42,9 @@ def comfy_routes(services: Services) -> list[Route]:
         *information_routes(services),
         *system_routes(services, live),
     ]
-    return [*protocol, *editor_routes(protocol, services.packs)]
+    return [
+        *protocol,
+        *pack_page_routes(services, "/editor/api", "/api"),
+        *editor_routes(protocol, services.packs),
+        *pack_page_routes(services, ""),
+    ]

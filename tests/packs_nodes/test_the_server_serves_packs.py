@@ -171,6 +171,16 @@ def test_what_a_pack_says_reaches_clients(served: Served, client: ComfyClient) -
     assert messages(frames, "basics-said") == [{"text": "hello"}]
 
 
+def test_the_routes_of_packs_are_answered_by_the_worker(served: Served) -> None:
+    for prefix in ("", "/api", "/editor/api"):
+        answer = served.get(f"{prefix}/basics/hello/you?a=1")
+        assert (answer.status, answer.json) == (200, {"hello": "you", "query": {"a": "1"}})
+    answer = served.post("/basics/echo", b"loud", {"Content-Type": "text/plain"})
+    assert (answer.status, answer.body) == (201, b"LOUD")
+    assert served.get("/basics/other").status == 404
+    assert served.get("/basics/hello/you", Host="evil.example").status in (403, 421)
+
+
 def test_a_worker_that_dies_comes_back_with_its_packs(served: Served, client: ComfyClient) -> None:
     served.call(served.services.jobs.dispatcher.slots[0].worker.stop())
     frames = client.run({"1": node("Basics Number", value=4), "2": shown(["1", 0])})

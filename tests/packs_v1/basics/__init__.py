@@ -220,6 +220,22 @@ class Fails:
         raise KeyError(f"no {value}")
 
 
+def _add_routes():
+    from aiohttp import web
+
+    from server import PromptServer
+
+    @PromptServer.instance.routes.get("/basics/hello/{name}")
+    async def hello(request):
+        return web.json_response({"hello": request.match_info["name"], "query": dict(request.query)})
+
+    @PromptServer.instance.routes.post("/basics/echo")
+    async def echo(request):
+        return web.Response(text=(await request.text()).upper(), status=201)
+
+
+_add_routes()
+
 NODE_CLASS_MAPPINGS = {
     "Basics Number": Number,
     "BasicsWidgets": Widgets,
