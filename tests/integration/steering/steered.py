@@ -52,6 +52,7 @@ def ours(
     *,
     batch_size: int = 1,
     loader: str = "LoadCheckpoint",
+    dtype: str = "fp32",
     **sampler: Any,
 ) -> Tensor:
     """The latent that a graph makes, as the VAE takes it."""
@@ -76,7 +77,7 @@ def ours(
         **settings,
     )
     graph.output("latent", sampled)
-    with tiny_engine(folder, models) as engine:
+    with tiny_engine(folder, models, dtype=dtype) as engine:
         result = engine.run(graph.workflow())
         assert result.succeeded, result.error
         found = result["latent"]
