@@ -150,7 +150,7 @@ def train_lora_node(
 
     The network computes in the engine's dtype whatever `training_dtype` says; adapters learn in float32, and are given
     out in `lora_dtype`. Latents of several sizes need no `bucket_mode`: a batch always holds one size. With
-    `existing_lora` it goes on from a LoRA of the same rank. Only the algorithm "LoRA" is supported. State is kept as in
+    `existing_lora` it goes on from a LoRA of the same rank. The algorithm OFT is not supported. State is kept as in
     Train LoRA.
     """
     import torch
@@ -161,13 +161,13 @@ def train_lora_node(
     from nodes.diffusion.training.trainer import TrainingPlan
 
     del training_dtype, bucket_mode
-    if algorithm != "LoRA":
+    if algorithm == "OFT":
         raise InputError(
-            f"Adapters of the kind {algorithm} cannot be trained; set algorithm to LoRA.",
+            "Adapters of the kind OFT cannot be trained; set algorithm to LoRA, LoHa or LoKr.",
             code="unsupported-choice",
         )
     plan = TrainingPlan(
-        rank=RankChoice(rank=rank, alpha=1.0, layers="all"),
+        rank=RankChoice(rank=rank, alpha=1.0, layers="all", algorithm=algorithm),
         steps=steps,
         learning_rate=learning_rate,
         batch_size=batch_size,

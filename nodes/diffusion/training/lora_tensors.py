@@ -16,7 +16,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from nodes.diffusion.training.low_rank import LowRank, RankChoice
+from nodes.diffusion.training.low_rank import LayerAdapter, LowRank, RankChoice
 
 _TEXT_PREFIXES: Final[Mapping[str, Mapping[str, str]]] = {
     "sd1": {"clip_l": "lora_te_"},
@@ -44,19 +44,21 @@ def network_prefix(kind: str) -> str:
     return "transformer." if kind == "mmdit" else "lora_unet_"
 
 
-def named_tensors(adapters: Mapping[str, LowRank], prefix: str, dtype: torch.dtype) -> dict[str, Tensor]:
+def named_tensors(adapters: Mapping[str, LayerAdapter], prefix: str, dtype: torch.dtype) -> dict[str, Tensor]:
     """The tensors of adapters under the names that files give them."""
     tensors: dict[str, Tensor] = {}
     for name, adapter in adapters.items():
-        up, down = adapter.up.detach().cpu(), adapter.down.detach().cpu()
-        if prefix.endswith("."):
-            tensors[f"{prefix}{name}.lora_A.weight"] = down.to(dtype)
-            tensors[f"{prefix}{name}.lora_B.weight"] = (up * adapter.scale).to(dtype)
+        held = {key: tensor.detach().cpu() for key, tensor in adapter.tensors.items()}
+        if prefix.endswith(".") and isinstance(adapter, LowRank):
+            tensors[f"{prefix}{name}.lora_A.weight"] = held["lora_down"].to(dtype)
+            tensors[f"{prefix}{name}.lora_B.weight"] = (held["lora_up"] * adapter.scale).to(dtype)
             continue
-        flat = prefix + name.replace(".", "_")
-        tensors[f"{flat}.lora_down.weight"] = down.to(dtype)
-        tensors[f"{flat}.lora_up.weight"] = up.to(dtype)
-        tensors[f"{flat}.alpha"] = torch.tensor(adapter.scale * down.shape[0])
+        module = prefix + (name if prefix.endswith(".") else name.replace(".", "_"))
+        for key, tensor in held.items():
+            tensors[f"{module}.{key}.weight" if key.startswith("lora_") else f"{module}.{key}"] = tensor.to(
+                dtype
+            )
+        tensors[f"{module}.alpha"] = torch.tensor(adapter.scale * adapter.rank)
     return {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
 
 
@@ -67,7 +69,7 @@ def file_metadata(family: str, choice: RankChoice, settings: Mapping[str, object
         "format": "pt",
         "modelspec.architecture": f"{architecture}/lora",
         "modelspec.implementation": "diffusers",
-        "ss_network_module": "networks.lora",
+        "ss_network_module": "networks.lora" if choice.algorithm == "LoRA" else "lycoris.kohya",
         "ss_network_dim": str(choice.rank),
         "ss_network_alpha": str(choice.alpha),
         "ss_base_model_version": base,

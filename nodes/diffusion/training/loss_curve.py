@@ -16,7 +16,7 @@ from nodes.values import Image
 WIDTH, HEIGHT = 640, 400
 _LEFT, _TOP, _RIGHT, _BOTTOM = 64, 20, 16, 36
 _GREY, _DOTS, _LINE = (205, 205, 205), (170, 195, 235), (25, 75, 175)
-_SMOOTHED = 0.02
+_SMOOTHED = 0.08
 
 
 def drawn(losses: Sequence[float], *, total: int | None = None) -> Pillow.Image:
@@ -45,9 +45,8 @@ def drawn(losses: Sequence[float], *, total: int | None = None) -> Pillow.Image:
 
 
 def running_mean(values: np.ndarray) -> np.ndarray:
-    """An exponential mean over about a fiftieth of the steps, without the pull of its start (Kingma and Ba 2015)."""
-    rate = max(_SMOOTHED, 1 / max(len(values) * _SMOOTHED, 1)) if len(values) else 1.0
-    rate = min(rate, 1.0)
+    """An exponential mean over about a twelfth of the steps, without the pull of its start (Kingma and Ba 2015)."""
+    rate = 1 / max(len(values) * _SMOOTHED, 1)
     mean, weight, found = 0.0, 0.0, []
     for value in values:
         mean = (1 - rate) * mean + rate * float(value)

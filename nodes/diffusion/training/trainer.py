@@ -27,10 +27,11 @@ from nodes.diffusion.noise import generator
 from nodes.diffusion.text_encoder import TextEncoder
 from nodes.diffusion.training.examples import Example, Examples, examples_digest
 from nodes.diffusion.training.low_rank import (
+    LayerAdapter,
     LowRank,
     RankChoice,
     attached,
-    low_rank_adapters,
+    fresh_adapters,
     parameters_of,
 )
 from nodes.diffusion.training.objective import LOSSES, noisy_batch
@@ -69,8 +70,8 @@ class TrainingPlan:
 class Learned:
     """What came of a training: adapters of the network and of each text encoder by part, and each step's loss."""
 
-    network: Mapping[str, LowRank]
-    texts: Mapping[str, Mapping[str, LowRank]]
+    network: Mapping[str, LayerAdapter]
+    texts: Mapping[str, Mapping[str, LayerAdapter]]
     losses: tuple[float, ...]
 
 
@@ -94,9 +95,9 @@ class Trainer:
         self.plan = plan
         self.encoder = encoder
         self._stream = generator(plan.seed)
-        self.adapters = low_rank_adapters(self.module, plan.rank, self._stream)
+        self.adapters = fresh_adapters(self.module, plan.rank, self._stream)
         self.text_adapters = {
-            tower.spec.part: low_rank_adapters(tower.module, plan.rank, self._stream)
+            tower.spec.part: fresh_adapters(tower.module, plan.rank, self._stream)
             for tower in _clip_towers(encoder)
         }
         self._examples = Examples(examples, network)
@@ -108,7 +109,11 @@ class Trainer:
         """Start the network's adapters from (down, up) by layer; InputError if one does not fit."""
         for name, (down, up) in tensors.items():
             adapter = self.adapters.get(name)
-            if adapter is None or adapter.down.shape != down.shape or adapter.up.shape != up.shape:
+            if (
+                not isinstance(adapter, LowRank)
+                or adapter.down.shape != down.shape
+                or adapter.up.shape != up.shape
+            ):
                 raise InputError(
                     f"The LoRA to go on from does not fit at {name}; choose one of rank {self.plan.rank.rank} that was "
                     "trained beside the same layers.",

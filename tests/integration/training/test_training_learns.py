@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import pytest
 import torch
 
 from graphcore import Engine, Graph
 from nodes.values import Image, LoraWeights, LossCurve, Model
 from tests.integration.training.sketches import squares, training_graph, write_pictures
+from tests.integration.training.test_trained_loras_load_everywhere import seen_by
 from tests.models import TinyModels
 from tests.tiny_engine import all_nodes, tiny_engine
 
@@ -96,3 +99,57 @@ def test_comfyuis_node_learns_from_latents_and_goes_on_from_a_lora(
     key = "lora_unet_conv_in.lora_down.weight"
     change = float((one.tensors[key] - other.tensors[key]).abs().max())
     assert 0 < change < 0.1
+
+
+@pytest.mark.parametrize("algorithm", ["LoRA", "LoHa", "LoKr"])
+def test_what_the_file_adds_is_what_was_trained(
+    algorithm: str, tmp_path: Path, tiny_models: TinyModels
+) -> None:
+    """The patched network predicts what the network with its adapters predicts, for each kind."""
+    from nodes.diffusion.noise import generator
+    from nodes.diffusion.store import ModelStore
+    from nodes.diffusion.training.lora_tensors import content_digest, named_tensors
+    from nodes.diffusion.training.low_rank import RankChoice, attached, fresh_adapters, parameters_of
+    from nodes.values import TrainedPatch
+
+    choice = RankChoice(rank=3, alpha=2.0, layers="all", algorithm=algorithm)  # type: ignore[arg-type]
+    graph = Graph(all_nodes())
+    graph.output("model", graph.LoadCheckpoint(ckpt_name=tiny_models.sdxl().name).model)
+    with tiny_engine(tmp_path, tiny_models.folder) as engine:
+        model = engine.run(graph.workflow())["model"]
+        assert isinstance(model, Model)
+        store = engine.services.get(ModelStore)
+        with store.trainable(model) as network, torch.no_grad():
+            module = network.module  # type: ignore[attr-defined]
+            adapters = fresh_adapters(module, choice, generator(1))
+            before = seen_by(module)
+            with attached(module, adapters):
+                torch.testing.assert_close(seen_by(module), before, rtol=0, atol=1e-5)
+            stream = torch.Generator().manual_seed(3)
+            for parameter in parameters_of([adapters]):
+                parameter.add_(torch.randn(parameter.shape, generator=stream) * 0.05)
+            with attached(module, adapters):
+                trained = seen_by(module)
+        tensors = named_tensors(adapters, "lora_unet_", torch.float32)
+        lora = LoraWeights(digest=content_digest(tensors), steps=1, tensors=tensors, metadata={})
+        patch = TrainedPatch(lora=lora, strength=1.0)
+        with store.network(replace(model, patches=(patch,))) as network, torch.no_grad():
+            patched = seen_by(network.module)  # type: ignore[attr-defined]
+    assert float((trained - before).abs().max()) > 1e-2
+    torch.testing.assert_close(patched, trained, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("algorithm", ["LoHa", "LoKr"])
+def test_other_kinds_learn_too(algorithm: str, tmp_path: Path, tiny_models: TinyModels) -> None:
+    graph = Graph(all_nodes())
+    loaded = graph.CheckpointLoaderSimple(ckpt_name=tiny_models.sd1().name)
+    latent = graph.VAEEncode(pixels=graph.EmptyImage(width=64, height=64, color=0x2266AA), vae=loaded.vae)
+    made = graph.TrainLoraNode(
+        model=loaded.model, latents=latent, positive=graph.CLIPTextEncode(text="a cat", clip=loaded.clip),
+        steps=40, learning_rate=0.02, rank=4, batch_size=4, algorithm=algorithm,
+    )  # fmt: skip
+    graph.output("loss", made.loss_map)
+    with tiny_engine(tmp_path, tiny_models.folder) as engine:
+        loss = engine.run(graph.workflow())["loss"]
+    assert isinstance(loss, LossCurve)
+    assert mean(loss.values[-10:]) < mean(loss.values[:10])

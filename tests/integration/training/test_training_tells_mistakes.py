@@ -78,7 +78,7 @@ def test_algorithms_that_are_not_there(engine: Engine, tiny_models: TinyModels) 
         algorithm="OFT",
     )
     graph.output("lora", made.lora)
-    assert "set algorithm to LoRA" in failure(engine, graph)
+    assert "LoHa or LoKr" in failure(engine, graph)
 
 
 def test_a_name_that_leads_out(engine: Engine, tiny_models: TinyModels) -> None:
