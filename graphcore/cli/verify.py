@@ -13,6 +13,7 @@ from graphcore.cli.failures import telling_errors
 from graphcore.cli.options import folder_options, folder_settings, installed_nodes, json_option
 from graphcore.cli.terminal import visible
 from graphcore.engine import Engine
+from graphcore.errors import ResourceError
 from graphcore.formats.pictures import read_metadata
 from graphcore.provenance.credentials import CREATED, Credentials, read_credentials
 from graphcore.provenance.verify import Verdict, read_record, verify_picture
@@ -45,7 +46,7 @@ def verify(
     1 otherwise.
     """
     data = picture.read_bytes()
-    credentials = read_credentials(data)
+    credentials = _credentials_of(data)
     if credentials is not None and read_metadata(data).graphcore_record is None:
         return _tell(None, credentials, as_json=as_json)
     past = read_record(data).get("environment", {})
@@ -59,6 +60,15 @@ def verify(
     with Engine(installed_nodes(), settings=settings) as engine:
         verdict = verify_picture(picture, engine)
     return _tell(verdict, credentials, as_json=as_json)
+
+
+def _credentials_of(data: bytes) -> Credentials | None:
+    """The picture's credentials; without the library for them, None and a warning."""
+    try:
+        return read_credentials(data)
+    except ResourceError as error:
+        click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {error.message}", err=True)
+        return None
 
 
 def _tell(verdict: Verdict | None, credentials: Credentials | None, *, as_json: bool) -> int:
