@@ -145,7 +145,7 @@ class HintResolver:
     def _picture(self, pixels: Tensor, factor: int, *, channels: int) -> Tensor:
         """Pixels (batch, height, width, 3) as channels first, cut and resized to the latent's size."""
         height, width = (side * factor for side in self.latent.shape[-2:])
-        picture = resize(pixels.movedim(-1, 1).float(), width, height, "nearest-exact", crop=True)
+        picture = resize(_planes(pixels), width, height, "nearest-exact", crop=True)
         if channels == 1:
             picture = picture.mean(dim=1, keepdim=True)
         return picture.to(self.network.device, self.network.dtype)
@@ -154,7 +154,7 @@ class HintResolver:
         """The picture as SD 3's ControlNets read it: a latent, and where a mask is asked for, what is to be kept."""
         latent_format, sides = self.network.latent_format, self.latent.shape[-2:]
         height, width = (side * latent_format.downscale for side in sides)
-        pixels = resize(hint.pixels.movedim(-1, 1).float(), width, height, "nearest-exact", crop=True)
+        pixels = resize(_planes(hint.pixels), width, height, "nearest-exact", crop=True)
         kept = None
         if hint.mask is not None and int(control.config.get("extra_conditioning_channels", 0)):
             kept = 1 - resized_mask(hint.mask, height, width)[:, None].round()
@@ -173,6 +173,16 @@ class HintResolver:
             rows = max(len(latent), len(mask))
             latent = torch.cat([latent.expand(rows, -1, -1, -1), mask.expand(rows, -1, -1, -1)], dim=1)
         return latent.to(self.network.device, self.network.dtype)
+
+
+def _planes(pixels: Tensor) -> Tensor:
+    """Pictures (batch, height, width, 3) as channels first, without transparency; InputError for other shapes."""
+    if pixels.ndim != 4 or pixels.shape[-1] < 3 or not pixels.numel():
+        raise InputError(
+            f"A picture to follow has the shape (batch, height, width, 3), and this one {tuple(pixels.shape)}.",
+            code="picture-shape",
+        )
+    return pixels[..., :3].movedim(-1, 1).float()
 
 
 def _kind_of_map(control: ControlFile) -> int | None:

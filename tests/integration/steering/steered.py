@@ -53,9 +53,10 @@ def ours(
     batch_size: int = 1,
     loader: str = "LoadCheckpoint",
     dtype: str = "fp32",
+    rest_from: int | None = None,
     **sampler: Any,
 ) -> Tensor:
-    """The latent that a graph makes, as the VAE takes it."""
+    """The latent that a graph makes, as the VAE takes it; with `rest_from`, only the steps from there on."""
     graph = Graph(all_nodes())
     loaded = getattr(graph, loader)(ckpt_name=checkpoint)
     latent = graph.EmptyLatentImage(width=SIDE, height=SIDE, batch_size=batch_size)
@@ -66,16 +67,27 @@ def ours(
         latent,
     )
     positive, negative = steer(graph, parts)
-    settings = {"seed": SEED, "steps": STEPS, "cfg": SCALE, "denoise": 1.0, **sampler}
-    sampled = graph.KSampler(
-        model=parts.model,
-        positive=positive,
-        negative=negative,
-        latent_image=parts.latent,
-        sampler_name="euler",
-        scheduler="normal",
-        **settings,
-    )
+    shared = {
+        "model": parts.model,
+        "positive": positive,
+        "negative": negative,
+        "latent_image": parts.latent,
+        "sampler_name": "euler",
+        "scheduler": "normal",
+        "steps": STEPS,
+        "cfg": SCALE,
+    }
+    if rest_from is None:
+        sampled = graph.KSampler(**{"seed": SEED, "denoise": 1.0, **shared, **sampler})
+    else:
+        sampled = graph.KSamplerAdvanced(
+            **shared,
+            noise_seed=SEED,
+            add_noise="disable",
+            start_at_step=rest_from,
+            end_at_step=STEPS,
+            return_with_leftover_noise="disable",
+        )
     graph.output("latent", sampled)
     with tiny_engine(folder, models, dtype=dtype) as engine:
         result = engine.run(graph.workflow())
