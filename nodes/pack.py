@@ -36,6 +36,7 @@ MODULES: Final = (
     "latents",
     "loaders",
     "lora",
+    "lotus",
     "masks",
     "merging",
     "model_files",

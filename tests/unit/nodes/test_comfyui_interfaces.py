@@ -214,6 +214,7 @@ INTERFACES = {
     "UNetSelfAttentionMultiply": ("model q k v out", "MODEL"),
     "UNetCrossAttentionMultiply": ("model q k v out", "MODEL"),
     "Epsilon Scaling": ("model scaling_factor", "MODEL"),
+    "LotusConditioning": ("", "CONDITIONING"),
     "ComfySwitchNode": ("switch on_false on_true", "*"),
 }
 
