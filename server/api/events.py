@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
@@ -19,6 +20,7 @@ from server.ids import is_ulid
 from server.records import Progress, StoredEvent
 from server.services import Services
 
+_log = logging.getLogger(__name__)
 _HEARTBEAT_S: Final = 15.0
 _STALLED_S: Final = 20.0
 _STREAMS: Final = 2000
@@ -84,6 +86,8 @@ class EventStream:
                 messages = await reader.next()
                 await _send(request, response, self._written(messages, previews) or b": still here\n\n")
             await response.write_eof()
+        except ConnectionResetError:
+            _log.debug("A reader of the run %s is gone.", run_id)
         finally:
             subscription.close()
         return response

@@ -76,7 +76,7 @@ def test_what_only_the_server_knows_is_told_at_the_field(page: PageBrowser) -> N
         }
     )
 
-    assert "cannot run as it is" in page.text(".summary h3")
+    assert "cannot run as it is" in page.text(".summary h2")
     assert "Picture" in page.text(".summary li")
     assert "gone.png" in page.text(".field.wrong .error")
     assert page.text(".field.wrong .error code")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
+import time
 
 import pytest
 
@@ -149,3 +151,21 @@ def test_a_listener_that_fails_does_not_keep_others_from_hearing(caplog: pytest.
 
     asyncio.run(scenario())
     assert "A listener failed." in caplog.text
+
+
+def test_a_reader_that_leaves_is_no_failure(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    run = served.submit(steps_of(2000, 0.01))
+    served.until(run, "running")
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
+    connection.request("GET", f"/api/v1/runs/{run}/events")
+    assert connection.getresponse().read(8) == b": here\n\n"
+    assert served.services.jobs.hub.watched == 1
+
+    connection.close()
+
+    deadline = time.monotonic() + 20
+    while served.services.jobs.hub.watched and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert served.services.jobs.hub.watched == 0
+    served.request("DELETE", f"/api/v1/runs/{run}")
+    assert "A request failed." not in caplog.text

@@ -112,7 +112,7 @@ function view({ source, sheet, saved, examples, query }) {
       toolbar({ source, sheet, saved, examples, form })),
     formElement,
     el("div", { class: "side" }, stage.element,
-      el("details", { class: "panel how", open: true }, el("summary", {}, "How it is made"), graph.element)));
+      el("details", { class: "panel how", open: true }, el("summary", {}, el("h2", {}, "How it is made")), graph.element)));
   if (query.get("run")) stage.show(query.get("run"));
   return { element, title: sheet.title || heading(source), close: () => stage.close(), takePicture: form.takePicture };
 }

@@ -67,7 +67,7 @@ export function makeForm(sheet, { fresh, onchange }) {
         }
         return problemItem(problem, entry, nameOf);
       });
-      fill(summary, el("h3", {}, title), el("ul", {}, items));
+      fill(summary, el("h2", {}, title), el("ul", {}, items));
       summary.hidden = false;
       if (focus) summary.focus();
     },

@@ -83,17 +83,18 @@ export function drawGraph(sheet) {
 }
 
 function drawNode(node, place) {
-  const label = svg("text", { x: 14, y: 24, class: "name" }, shortened(node.title));
-  const kind = svg("text", { x: 14, y: 42, class: "kind" }, shortened(node.type === node.title ? node.category || node.id : node.type));
-  const mark = svg("text", { x: place.width - 12, y: 43, class: "mark", "text-anchor": "end" });
+  const label = svg("text", { x: 14, y: 24, class: "name", "aria-hidden": "true" }, shortened(node.title));
+  const second = node.type === node.title ? node.category || node.id : node.type;
+  const kind = svg("text", { x: 14, y: 42, class: "kind", "aria-hidden": "true" }, shortened(second));
+  const mark = svg("text", { x: place.width - 12, y: 43, class: "mark", "text-anchor": "end", "aria-hidden": "true" });
   const bar = svg("rect", { x: 0, y: place.height - 4, width: 0, height: 4, class: "done" });
+  const name = svg("title", {});
   const clip = uniqueId("clip");
   const element = svg("g", { class: "node", transform: `translate(${place.x} ${place.y})`, "data-node": node.id, role: "button", tabindex: -1, "aria-pressed": "false" },
     svg("clipPath", { id: clip }, svg("rect", { width: place.width, height: place.height, rx: 9 })),
     svg("rect", { width: place.width, height: place.height, rx: 9, class: "body" }),
     svg("g", { "clip-path": `url(#${clip})` }, bar),
-    label, kind, mark,
-    svg("title", {}, `${node.title} (${node.type})`));
+    label, kind, mark, name);
   return {
     element,
     show(entry) {
@@ -102,7 +103,8 @@ function drawNode(node, place) {
       mark.textContent = MARKS[state] || "";
       const share = state === "running" && entry.total ? entry.done / entry.total : 0;
       bar.setAttribute("width", String(share * place.width));
-      element.setAttribute("aria-label", [node.title, node.type !== node.title && node.type, TOLD[state], entry.error && entry.error.message].filter(Boolean).join(", "));
+      name.textContent = [`${node.title} ${second}`, TOLD[state], entry.error && entry.error.message].filter(Boolean).join(", ");
+      element.setAttribute("aria-label", name.textContent);
     },
   };
 }

@@ -11,7 +11,7 @@ export function imageWidget(field, id) {
   const select = el("select", { id });
   const preview = el("img", { class: "thumb", alt: "", hidden: true });
   const status = el("p", { class: "hint", role: "status" });
-  const picker = el("input", { type: "file", class: "unseen", tabindex: -1, accept: ACCEPTED, "aria-label": `${field.title}: choose a file` });
+  const picker = el("input", { type: "file", hidden: true, accept: ACCEPTED, "aria-label": `${field.title}: choose a file` });
   const button = el("button", { type: "button", onclick: () => picker.click() }, "Upload…");
   const element = el("div", { class: "image-field", "data-takes": "picture" },
     preview, el("div", { class: "stack" }, el("div", { class: "beside" }, select, button, picker), status));
