@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from graphcore.dynamic_inputs import choices_of, is_dynamic, within
 from graphcore.foreign import Examined, Foreign, Objection
 from graphcore.sockets import ANY, BOOLEAN, COMBO, FLOAT, INT, STRING, SocketType
 from graphcore.spec import InputSpec, NodeSpec, OutputSpec
@@ -24,7 +25,6 @@ from graphcore.widgets import Range, Shown, Text
 
 Description = Mapping[str, Any]
 CONTEXT: Final = "(context)"
-_DYNAMIC: Final = ("COMFY_AUTOGROW_V3", "COMFY_DYNAMICCOMBO_V3", "COMFY_DYNAMICSLOT_V3")
 _MATCHING: Final = "COMFY_MATCHTYPE_V3"
 _DYNAMIC_COMBO: Final = "COMFY_DYNAMICCOMBO_V3"
 _SOCKETS: Final = {kind.name: kind for kind in (INT, FLOAT, STRING, BOOLEAN, COMBO)}
@@ -95,14 +95,14 @@ def foreign_input(name: str, declared: Sequence[Any], *, optional: bool, uncheck
         choices = [choice["key"] for choice in options.get("options", ()) if isinstance(choice, dict)]
     if "remote" in options or not isinstance(choices, list):
         choices = None
-    dynamic = kind in _DYNAMIC
+    dynamic, keys = is_dynamic(declared), choices_of(declared)
     socket = COMBO if isinstance(kind, list) else _SOCKETS.get(kind) or SocketType(str(kind))
     bounds = {edge: _number(options.get(edge)) for edge in ("min", "max", "step", "round")}
     bounded = any(bound is not None for bound in bounds.values())
     return InputSpec(
         name=name,
         type=socket,
-        choices=None if choices is None else tuple(choices),
+        choices=keys if choices is None else tuple(choices),
         range=Range(bounds["min"], bounds["max"], bounds["step"], bounds["round"]) if bounded else None,
         text=Text(multiline=bool(options.get("multiline"))) if kind == "STRING" else None,
         shown=Shown(
@@ -113,7 +113,7 @@ def foreign_input(name: str, declared: Sequence[Any], *, optional: bool, uncheck
         lazy=bool(options.get("lazy")),
         raw_link=bool(options.get("rawLink")),
         optional=optional or dynamic,
-        unchecked=unchecked or dynamic or (socket is COMBO and choices is None),
+        unchecked=unchecked or (dynamic and keys is None) or (socket is COMBO and choices is None),
         info=(kind, options),
         options=options,
     )
@@ -144,9 +144,15 @@ def _outputs(info: Mapping[str, Any]) -> Iterator[OutputSpec]:
 
 def _declaring(description: Description) -> Callable[[str], InputSpec | None]:
     hidden, beyond = frozenset(description.get("hidden", ())), description.get("open")
+    groups = description["info"]["input"]
 
     def declare(name: str) -> InputSpec | None:
-        if name in hidden or beyond == "values":
+        if name in hidden:
+            return undeclared(name)
+        known = within(groups, name) if "." in name else None
+        if known is not None:
+            return foreign_input(name, known, optional=True, unchecked=False)
+        if beyond == "values":
             return undeclared(name)
         return undeclared(name, link_only=True) if beyond == "links" else None
 

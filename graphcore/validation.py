@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from graphcore.budgets import excesses
 from graphcore.checked import CheckedGraph, CheckedNode, OutputPlace
 from graphcore.collection import collection_paused
+from graphcore.dynamic_inputs import missing
 from graphcore.errors import Problem, ProblemList, ValidationError
 from graphcore.files import Files
 from graphcore.foreign import Examined
@@ -165,9 +166,7 @@ class _Checker:
                     arguments.pop(name, None)
                 else:
                     arguments[name] = checked
-        for name in view.required:
-            if name not in given and (self.outer is None or spec.foreign is None):
-                self._missing(node_id, by_name[name])
+        self._require(node_id, view, given)
         if spec.check is not None:
             self._custom_check(node)
         if spec.budgeted_inputs:
@@ -220,6 +219,19 @@ class _Checker:
             got=name[:80],
             nearest=near,
         )
+
+    def _require(self, node_id: str, view: SpecView, given: Mapping[str, object]) -> None:
+        """Find the inputs that must be there and are not; nodes of packs look at their own in expansions."""
+        foreign = view.spec.foreign
+        if foreign is not None and self.outer is not None:
+            return
+        for name in view.required:
+            if name not in given:
+                self._missing(node_id, view.by_name[name])
+        for name in missing(foreign.info["input"], given) if foreign is not None else ():
+            declared = view.spec.input(name)
+            assert declared is not None
+            self._missing(node_id, declared)
 
     def _missing(self, node_id: str, declared: InputSpec) -> None:
         self.problems.add(
