@@ -44,7 +44,7 @@ def _require_adapter_fits(
     widths = [tuple(shape) for shape in part.config["widths"]]
     if widths != layers:
         width = widths[0][1]
-        _refuse(hint.adapter.file.name, MADE_FOR.get(width, f"text {width} wide"), title)
+        _refuse(hint.adapter.file.name, made_for_width(width), title)
     wanted_of(part, hint.output)
 
 
@@ -58,7 +58,7 @@ def _require_gligen_fits(store: ModelStore, hint: GligenHint, model: Model, base
     }
     if widths != dict(zip(part.config["places"], map(tuple, part.config["widths"]), strict=True)):
         width = int(part.config["out_dim"])
-        _refuse(hint.gligen.file.name, MADE_FOR.get(width, f"text {width} wide"), title)
+        _refuse(hint.gligen.file.name, made_for_width(width), title)
 
 
 def _require_control_fits(store: ModelStore, hint: ControlNetHint, base: Part, title: str) -> None:
@@ -94,7 +94,7 @@ def _require_control_fits(store: ModelStore, hint: ControlNetHint, base: Part, t
 def _require_same_network(control: ControlFile, base: Part, name: str, title: str) -> None:
     kind = control.part.kind
     if base.kind != ("mmdit" if kind == "sd3_controlnet" else "unet"):
-        _refuse(name, "SD 3" if kind == "sd3_controlnet" else _made_for(control), title)
+        _refuse(name, made_for(control), title)
     if base.kind == "mmdit":
         own = int(base.config["num_attention_heads"]) * int(base.config["attention_head_dim"])
         if control.widths != (own,):
@@ -106,21 +106,28 @@ def _require_same_network(control: ControlFile, base: Part, name: str, title: st
         for_xl = control.config["adapter_type"] == "full_adapter_xl"
         is_xl = base.config.get("addition_embed_type") == "text_time"
         if for_xl != is_xl or control.widths[: len(widths)] != widths:
-            _refuse(name, _made_for(control), title)
+            _refuse(name, made_for(control), title)
         return
     if control.context_width != (context if isinstance(context, int) else context[0]):
-        _refuse(name, _made_for(control), title)
+        _refuse(name, made_for(control), title)
     if control.is_lora:
         widths = tuple(skips_of(base.config))
     if control.widths != widths:
         _refuse(name, f"a network of other widths ({control.widths} for {widths})", title)
 
 
-def _made_for(control: ControlFile) -> str:
+def made_for(control: ControlFile) -> str:
+    """The family that a ControlNet or T2I-Adapter was made for, in words."""
+    if control.part.kind == "sd3_controlnet":
+        return "SD 3"
     if control.part.kind == "t2i_adapter":
         return "SDXL" if control.config["adapter_type"] == "full_adapter_xl" else "Stable Diffusion 1.x"
-    width = control.context_width
-    return MADE_FOR.get(width or 0, f"text {width} wide")
+    return made_for_width(control.context_width or 0)
+
+
+def made_for_width(width: int) -> str:
+    """The family whose networks read text of a width, in words."""
+    return MADE_FOR.get(width, f"text {width} wide")
 
 
 def _refuse(name: str, made_for: str, title: str) -> NoReturn:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from graphcore.errors import ModelFileError
 from nodes.diffusion.checkpoint import open_checkpoint
+from nodes.diffusion.companion_inspection import COMPANIONS
 from nodes.diffusion.patches.adapter_file import open_adapters
 from nodes.diffusion.safetensors_header import Header, read_header
 
@@ -30,13 +31,13 @@ def inspect_file(kind: str, path: Path) -> Mapping[str, str]:
     try:
         if kind == "loras":
             return _adapter(path)
-        found = dict(_network(path))
+        found = dict(COMPANIONS[kind](path) if kind in COMPANIONS else _network(path))
         if path.is_file():
             found |= _header(read_header(path))
         return found
     except ModelFileError as error:
         told = _header(read_header(path)) if path.is_file() and error.code == "model-file-family" else {}
-        return {**told, "problem": error.message} if kind == "checkpoints" else {**told}
+        return {**told, "problem": error.message} if kind in ("checkpoints", *COMPANIONS) else {**told}
 
 
 def _network(path: Path) -> Mapping[str, str]:
