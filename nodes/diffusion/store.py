@@ -210,8 +210,9 @@ class ModelStore:
             told = reparameterized(checkpoint.parameterization, model.options)
             checkpoint = replace(checkpoint, parameterization=told)
         part = checkpoint.part(model.part)
-        with self._module(model.file, part, self.precision, model.patches) as module:
-            yield _network(checkpoint, patched(part, module, {}), self.precision)
+        precision = _without_overflow(self.device, self.precision)
+        with self._module(model.file, part, precision, model.patches) as module:
+            yield _network(checkpoint, patched(part, module, {}), precision)
 
     @contextmanager
     def text_encoder(self, clip: Clip, *, own_modules: bool = False) -> Iterator[TextEncoder]:
