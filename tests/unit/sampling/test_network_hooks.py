@@ -19,6 +19,7 @@ from nodes.diffusion.conversion.single_file import Changes
 from nodes.diffusion.hypernetworks import open_hypernetwork
 from nodes.diffusion.network import Network
 from nodes.diffusion.store import ModelStore
+from nodes.diffusion.streaming import WEIGHT_SHARE
 from nodes.diffusion.token_hooks import HyperTile, MergedTokens
 from nodes.diffusion.unet_walk import BlockHook, walk
 from nodes.loaders import LoadedCheckpoint, load_checkpoint
@@ -231,6 +232,22 @@ def test_all_of_them_in_a_run(ctx: Context, loaded: LoadedCheckpoint) -> None:
         results.append(sampled.samples)
     assert torch.equal(results[0], results[1])
     assert torch.isfinite(results[0]).all()
+
+
+def test_a_streamed_network_is_changed_too(
+    ctx: Context, loaded: LoadedCheckpoint, tiny_models: TinyModels, tmp_path: Path
+) -> None:
+    """A network that is larger than the device's room gives the same with its layers coming over one by one."""
+    size = sum(tensor.nbytes for tensor in models.sd1_parts().unet.state_dict().values())
+    small = detached_context(
+        models_dirs=(tiny_models.folder,),
+        device="cpu",
+        dtype="fp32",
+        device_memory_bytes=int(size * 0.6 / WEIGHT_SHARE),
+    )
+    model = free_u_v2(ctx, hyper_tile(ctx, loaded.model, 32), 1.2, 1.1, 0.9, 0.8)
+    assert small.service(ModelStore).told_streaming(model) is not None
+    assert torch.equal(predicted(small, model, 16), predicted(ctx, model, 16))
 
 
 def test_another_dtype(ctx: Context, loaded: LoadedCheckpoint) -> None:
