@@ -89,6 +89,8 @@ def _matching(
     exact = [item for item in same if item[1].config.get("hidden_size") == KNOWN_WIDTHS[tower.part]]
     if exact:
         return exact
+    others = set(KNOWN_WIDTHS.values()) - {KNOWN_WIDTHS[tower.part]}
+    same = [item for item in same if item[1].config.get("hidden_size") not in others]
     widest = tower.part == "clip_g"
     if all("projection_dim" in part.config for _, part in same):
         return sorted(same, key=lambda item: item[1].config.get("hidden_size", 0), reverse=widest)[:1]

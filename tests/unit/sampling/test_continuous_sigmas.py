@@ -1,0 +1,111 @@
+"""Models trained on continuous sigmas: preconditioning as in their papers, and what cannot be so is refused."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from diffusers import EDMEulerScheduler
+
+from graphcore import Context, InputError, detached_context
+from nodes.diffusion.codecs import ValueCodec
+from nodes.diffusion.ksampling import parameterization_of
+from nodes.diffusion.parameterization import ContinuousCosine, ContinuousEdm, DiscreteDiffusion, RectifiedFlow
+from nodes.loaders import load_checkpoint
+from nodes.model_sampling import (
+    model_sampling_aura_flow,
+    model_sampling_continuous_edm,
+    model_sampling_continuous_v,
+    model_sampling_flux,
+    model_sampling_sd3,
+)
+from nodes.values import Model
+from tests.models import TinyModels
+
+
+@pytest.fixture(scope="module")
+def ctx(tiny_models: TinyModels) -> Context:
+    return detached_context(models_dirs=(tiny_models.folder,), device="cpu", dtype="fp32")
+
+
+@pytest.fixture(scope="module")
+def model(ctx: Context, tiny_models: TinyModels) -> Model:
+    return load_checkpoint(ctx, tiny_models.sd1().name).model
+
+
+@pytest.fixture(scope="module")
+def flow(ctx: Context, tiny_models: TinyModels) -> Model:
+    return load_checkpoint(ctx, tiny_models.sd3().name).model
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.7, 40.0])
+def test_preconditioning_is_that_of_diffusers(ctx: Context, model: Model, sigma: float) -> None:
+    found = parameterization_of(ctx, model_sampling_continuous_edm(ctx, model, "edm", 80.0, 0.002))
+    assert isinstance(found, ContinuousEdm)
+    theirs = EDMEulerScheduler(sigma_min=0.002, sigma_max=80.0, sigma_data=0.5)
+    x, out = (torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    level = torch.tensor(sigma)
+    assert torch.allclose(found.scale_input(x, level), theirs.precondition_inputs(x, level))
+    assert torch.allclose(
+        found.denoised(x, out, level), theirs.precondition_outputs(x, out, level), atol=1e-6
+    )
+    assert torch.allclose(found.timestep(level), theirs.precondition_noise(level))
+
+
+@pytest.mark.parametrize("prediction", ["eps", "v_prediction"])
+def test_without_preconditioning_it_is_as_with_discrete_sigmas(
+    ctx: Context, model: Model, prediction: str
+) -> None:
+    found = parameterization_of(ctx, model_sampling_continuous_edm(ctx, model, prediction, 120.0, 0.002))  # type: ignore[arg-type]
+    named = {"eps": "epsilon"}.get(prediction, prediction)
+    discrete = DiscreteDiffusion(prediction=named)  # type: ignore[arg-type]
+    x, out, level = torch.full((1, 4, 2, 2), 3.0), torch.ones(1, 4, 2, 2), torch.tensor(2.0)
+    assert torch.allclose(found.scale_input(x, level), discrete.scale_input(x, level))
+    assert torch.allclose(found.denoised(x, out, level), discrete.denoised(x, out, level))
+    assert float(found.sigmas[-1]) == pytest.approx(120.0)
+
+
+def test_angles(ctx: Context, model: Model) -> None:
+    found = parameterization_of(ctx, model_sampling_continuous_v(ctx, model, "v_prediction", 500.0, 0.03))
+    assert isinstance(found, ContinuousCosine)
+    for time in (0.1, 0.5, 0.9):
+        sigma = found.sigma(torch.tensor(time))
+        assert float(found.timestep(sigma)) == pytest.approx(time)
+    assert float(found.timestep(torch.tensor(1.0))) == pytest.approx(0.5)
+    assert found.share(torch.tensor(found.sigma_at(0.3))) == pytest.approx(0.3)
+
+
+def test_shifts_of_flows(ctx: Context, flow: Model) -> None:
+    def shift(told: Model) -> float:
+        found = parameterization_of(ctx, told)
+        assert isinstance(found, RectifiedFlow)
+        return found.shift
+
+    assert shift(model_sampling_aura_flow(ctx, flow, 1.73)) == 1.73
+    assert shift(model_sampling_flux(ctx, flow, 1.15, 0.5, 1024, 1024)) == pytest.approx(math.exp(1.15))
+    assert shift(model_sampling_flux(ctx, flow, 1.15, 0.5, 256, 256)) == pytest.approx(math.exp(0.5))
+    assert shift(model_sampling_sd3(ctx, model_sampling_flux(ctx, flow), 2.0)) == 2.0
+
+
+@pytest.mark.parametrize("kind", ["edm_playground_v2.5", "cosmos_rflow"])
+def test_other_families_are_refused(ctx: Context, model: Model, kind: str) -> None:
+    with pytest.raises(InputError, match="a family that is not supported"):
+        model_sampling_continuous_edm(ctx, model, kind)  # type: ignore[arg-type]
+
+
+def test_what_cannot_be_is_told(ctx: Context, model: Model, flow: Model) -> None:
+    with pytest.raises(InputError, match="let the first be the larger"):
+        model_sampling_continuous_edm(ctx, model, "eps", 1.0, 2.0)
+    with pytest.raises(InputError, match="this one is a rectified flow"):
+        model_sampling_continuous_v(ctx, flow, "v_prediction")
+    with pytest.raises(InputError, match="A shift is for rectified flows"):
+        model_sampling_aura_flow(ctx, model)
+    with pytest.raises(InputError, match="too far apart"):
+        model_sampling_flux(ctx, flow, 100.0, 0.0, 16384, 16384)
+
+
+def test_it_survives_the_store(ctx: Context, model: Model) -> None:
+    told = (model_sampling_continuous_edm(ctx, model, "edm", 80.0, 0.002),)
+    codec = ValueCodec()
+    assert codec.decode(codec.encode(told)) == told
