@@ -11,7 +11,7 @@ from typing import Final
 from graphcore import Registry, Settings
 from graphcore.cache.codec import Codec
 from graphcore.registry import Send
-from nodes import block_merging, environment
+from nodes import block_merging, environment, resizing
 
 MODULES: Final = (
     "arithmetic",
@@ -70,7 +70,7 @@ def register(registry: Registry) -> None:
     """Add all nodes to a registry, the folders below `embedded` as model folders of their kind, and the examples."""
     for module in node_modules():
         registry.add_module(module)
-    for spec in block_merging.specs():
+    for spec in (*block_merging.specs(), *resizing.specs()):
         registry.add_spec(spec)
     registry.add_codecs(_codecs)
     registry.add_environment(environment.describe)
