@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from graphcore.errors import InputError
+from nodes.diffusion.streaming import streaming_of
 
 Layers = Literal["attention", "all"]
 Algorithm = Literal["LoRA", "LoHa", "LoKr"]
@@ -170,6 +171,10 @@ def fresh_adapters(module: nn.Module, choice: RankChoice, stream: torch.Generato
         name: make(module.get_submodule(name), choice, stream)
         for name in adapted_layers(module, choice.layers)
     }
+    streaming = streaming_of(module)
+    if streaming is not None:
+        for adapter in made.values():
+            adapter.to(streaming.device)
     if not made:
         raise InputError(
             "This network has no layer that an adapter could stand beside.", code="nothing-to-train"

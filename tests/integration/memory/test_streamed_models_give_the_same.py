@@ -208,3 +208,17 @@ def test_large_pictures_are_decoded_in_tiles(
     tiled = VaeCodec(module, precision, memory=1_000_000).decode(latents)
     assert max(seen[1:]) == (64, 64)
     assert tiled.shape == whole.shape
+
+
+def test_training_beside_a_streamed_network_is_the_same(tmp_path: Path, tiny_models: TinyModels) -> None:
+    from nodes.values import LossCurve
+    from tests.integration.training.sketches import training_graph, write_pictures
+
+    found = []
+    for name, settings in (("whole", {}), ("streamed", {"device_memory_bytes": memory_for("sd1")})):
+        with tiny_engine(tmp_path / name, tiny_models.folder, **settings) as engine:
+            write_pictures(engine.files.input_dir / "learn")
+            loss = engine.run(training_graph(tiny_models.sd1().name).workflow())["loss"]
+        assert isinstance(loss, LossCurve)
+        found.append(loss.values)
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
