@@ -146,6 +146,9 @@ def test_a_picture_without_a_workflow_goes_into_the_form_that_takes_one(
     workflow = native(a=entry("OpenPicture", image=""), b=entry("KeepPicture", images=link("a")))
     page.go()
     page.drop_json({**workflow, "inputs": {"picture": {"node": "a", "input": "image", "title": "Picture"}}})
+    assert page.texts(".summary:not([hidden]), .field.wrong, .node[data-state=failed]") == []
+    page.click("button.run")
+    page.says(".field.wrong .error", "Choose a picture")
 
     page.drop(png(), "mine.png", "image/png")
 
@@ -153,3 +156,4 @@ def test_a_picture_without_a_workflow_goes_into_the_form_that_takes_one(
     run = page.run()
     page.ended()
     assert asked(site, run)["picture"].endswith(".png")
+    assert page.texts(".summary:not([hidden]), .field.wrong, .node[data-state=failed]") == []

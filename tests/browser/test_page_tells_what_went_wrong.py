@@ -5,9 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.browser.page import ON_THE_PAGE, PageBrowser
+from tests.browser.test_page_opens_files import png
 from tests.served import Served, entry, link, native
 
 pytestmark = ON_THE_PAGE
+PIXEL = png()
+CHOOSE = """const select = document.querySelector(arguments[0]);
+const option = new Option(arguments[1], arguments[1]);
+select.append(option);
+select.value = arguments[1];
+select.dispatchEvent(new Event("input", { bubbles: true }));
+select.dispatchEvent(new Event("change", { bubbles: true }));"""
 STATE = "return document.querySelector(`.node[data-node='${arguments[0]}']`).dataset.state"
 
 
@@ -67,7 +75,7 @@ def test_a_value_that_a_node_refuses_is_told_at_its_field(page: PageBrowser) -> 
     assert page.texts(".field.wrong") == []
 
 
-def test_what_only_the_server_knows_is_told_at_the_field(page: PageBrowser) -> None:
+def test_what_only_the_server_knows_is_told_at_the_field(site: Served, page: PageBrowser) -> None:
     page.go()
     page.drop_json(
         {
@@ -83,6 +91,15 @@ def test_what_only_the_server_knows_is_told_at_the_field(page: PageBrowser) -> N
     assert page.script(STATE, "a") == "failed"
     page.click(".summary li button")
     assert page.script("return document.activeElement.id") == page.field("Picture")[1:]
+
+    stored = site.request("POST", "/api/v1/files", PIXEL, {"Content-Type": "image/png"}).json["id"]
+    page.script("location.reload()")
+    page.until("return document.querySelector('.field.wrong select')")
+    page.script(CHOOSE, page.field("Picture"), stored)
+    assert page.texts(".summary:not([hidden]), .field.wrong") == []
+    assert page.script(STATE, "a") == ""
+    page.run()
+    page.ended()
 
 
 def test_unknown_node_types_are_told(page: PageBrowser) -> None:

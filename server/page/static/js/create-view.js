@@ -54,10 +54,15 @@ function view({ source, sheet, saved, examples, query }) {
   const names = new Map(sheet.nodes.map((node) => [node.id, node.title]));
   const nameOf = (node) => names.get(node) || names.get(node.split(":")[0]) || node;
   const again = source.kind === "run" || source.kind === "file";
-  const form = makeForm(sheet, { fresh: !again, onchange: () => drafts.keep(key, form.state()) });
+  const form = makeForm(sheet, {
+    fresh: !again,
+    onchange: () => drafts.keep(key, form.state()),
+    oncorrected: (nodes) => nodes.forEach((node) => graph.forgive(node)),
+  });
   const draft = drafts.kept(key);
   if (draft) form.restore(draft);
-  const graph = drawGraph(sheet);
+  const problems = sheet.problems.filter((problem) => !form.unfilled(problem));
+  const graph = drawGraph({ ...sheet, problems });
   const firstTime = el("div", { class: "hint-card" },
     el("p", { class: "big" }, "Your picture will appear here."), el("p", { class: "muted" }, "Change what you like, then press Run. Nothing leaves this server."));
   let reported = null;
@@ -83,6 +88,7 @@ function view({ source, sheet, saved, examples, query }) {
       drafts.keep(key, form.state());
       const workflow = source.kind === "saved" ? JSON.stringify(source.name) : sheet.document;
       const accepted = await submit(workflow, form.changes());
+      graph.report([]);
       say("The run is in the queue.");
       drafts.remember(source);
       note(place(accepted.id));
@@ -91,6 +97,7 @@ function view({ source, sheet, saved, examples, query }) {
       if (matchMedia("(max-width: 60rem)").matches) stage.element.scrollIntoView({ block: "start" });
     } catch (error) {
       form.show(error.problems && error.problems.length ? "It cannot run like this" : "It could not be sent", error.problems?.length ? error.problems : [{ message: error.message, code: error.code }], nameOf);
+      graph.report(error.problems || []);
       if (error.problems?.[0]?.node) graph.select(error.problems[0].node);
     } finally {
       run.removeAttribute("aria-disabled");
@@ -103,7 +110,7 @@ function view({ source, sheet, saved, examples, query }) {
     form.element,
     form.empty && el("p", { class: "muted" }, "This workflow asks for nothing."),
     el("div", { class: "actions sticky" }, run, el("button", { type: "button", class: "quiet", onclick: reset }, "Reset"), el("span", { class: "hint keys" }, "Ctrl + Enter")));
-  if (sheet.problems.length) form.show("This workflow cannot run as it is", sheet.problems, nameOf, false);
+  if (problems.length) form.show("This workflow cannot run as it is", problems, nameOf, false);
 
   const element = el("div", { class: "create" },
     el("div", { class: "head" },

@@ -3,9 +3,13 @@
 import { el, fill, uniqueId } from "./dom.js";
 import { widgetFor } from "./widgets.js";
 
-/** A form for a sheet. `fresh` makes new seeds the rule; `onchange` is told of edits. */
-export function makeForm(sheet, { fresh, onchange }) {
+const CHOSEN = ["image", "model", "choice"];
+
+/** A form for a sheet. `fresh` makes new seeds the rule; `onchange` is told of edits, `oncorrected` of the nodes to whose
+ * faults something was done. */
+export function makeForm(sheet, { fresh, onchange, oncorrected }) {
   const entries = [];
+  const told = new Map();
   const add = (field) => {
     const entry = makeField({ ...field, choices: sheet.choices[field.choices] || null });
     entries.push(entry);
@@ -19,7 +23,7 @@ export function makeForm(sheet, { fresh, onchange }) {
   const element = el("div", { class: "form-fields" }, summary, main, more.element);
   element.addEventListener("input", (event) => {
     const entry = entries.find((candidate) => candidate.element.contains(event.target));
-    if (entry) setFault(entry, null);
+    if (entry) correct(entry);
     onchange();
   });
   element.addEventListener("change", onchange);
@@ -31,7 +35,7 @@ export function makeForm(sheet, { fresh, onchange }) {
     async prepare() {
       await Promise.all(entries.map((entry) => entry.widget.settled && entry.widget.settled()));
       for (const entry of entries) if (entry.widget.beforeRun) entry.widget.beforeRun();
-      const faults = entries.filter((entry) => entry.widget.json() !== entry.widget.initial || (entry.field.required && entry.field.value === null))
+      const faults = entries.filter((entry) => entry.widget.json() !== entry.widget.initial || empty(entry.field))
         .map((entry) => ({ entry, fault: entry.widget.fault() })).filter(({ fault }) => fault);
       clear();
       for (const { entry, fault } of faults) setFault(entry, { code: "", message: fault });
@@ -55,17 +59,24 @@ export function makeForm(sheet, { fresh, onchange }) {
       return Boolean(entry);
     },
     clear,
+    /** True if a problem is but that something has not been filled in yet. */
+    unfilled(problem) {
+      const entry = entryOf(entries, problem);
+      return Boolean(entry && problem.input && empty(entry.field));
+    },
     /** Show problems, each at its field, and all of them above; the focus goes there. */
     show(title, problems, nameOf, focus = true) {
       clear();
       if (problems.some((problem) => sheet.more.some((group) => group.node === problem.node))) more.make();
       const items = problems.map((problem) => {
         const entry = entryOf(entries, problem);
+        const item = problemItem(problem, entry, nameOf);
         if (entry) {
           setFault(entry, problem);
           unfold(entry);
+          told.set(entry, [...(told.get(entry) || []), item]);
         }
-        return problemItem(problem, entry, nameOf);
+        return item;
       });
       fill(summary, el("h2", {}, title), el("ul", {}, items));
       summary.hidden = false;
@@ -73,10 +84,23 @@ export function makeForm(sheet, { fresh, onchange }) {
     },
   };
 
+  function correct(entry) {
+    setFault(entry, null);
+    for (const item of told.get(entry) || []) item.remove();
+    if (told.delete(entry)) oncorrected(entry.field.targets.map((target) => target.node));
+    if (!summary.querySelector("li")) summary.hidden = true;
+  }
+
   function clear() {
+    told.clear();
     summary.hidden = true;
     entries.forEach((entry) => setFault(entry, null));
   }
+}
+
+/** True for a field that must be filled in and is not: nothing was chosen. */
+function empty(field) {
+  return field.required && (field.value === null || (field.value === "" && CHOSEN.includes(field.kind)));
 }
 
 function makeField(field) {

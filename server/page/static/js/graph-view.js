@@ -15,13 +15,17 @@ const TOLD = { done: "done", cached: "taken from before", failed: "failed", runn
 /** A drawing of a sheet's nodes and links, with what the chosen node holds below. */
 export function drawGraph(sheet) {
   const about = el("div", { class: "node-about", id: uniqueId("node") });
-  if (!sheet.size) return { element: el("p", { class: "muted" }, "The workflow has no nodes."), update() {}, select() {} };
+  if (!sheet.size) return undrawn("The workflow has no nodes.");
   if (sheet.size > MOST) {
-    return { element: el("p", { class: "muted" }, `The graph has ${sheet.size} nodes, too many to draw.`), update() {}, select() {} };
+    return undrawn(`The graph has ${sheet.size} nodes, too many to draw.`);
   }
   const placed = layOut(sheet.nodes.map((node) => node.id), sheet.links);
   const problems = new Map();
-  for (const problem of sheet.problems) if (problem.node) problems.set(problem.node, [...(problems.get(problem.node) || []), problem]);
+  const report = (found) => {
+    problems.clear();
+    for (const problem of found) if (problem.node) problems.set(problem.node, [...(problems.get(problem.node) || []), problem]);
+  };
+  report(sheet.problems);
   const drawn = new Map();
   let standing = null;
   let chosen = null;
@@ -75,11 +79,24 @@ export function drawGraph(sheet) {
   return {
     element: el("div", { class: "graph" }, frame, about),
     select,
+    /** Show these problems at their nodes, and no others. */
+    report(found) {
+      report(found);
+      show();
+    },
+    /** Something was done about a node's problems. */
+    forgive(node) {
+      if (problems.delete(node)) show();
+    },
     update(next) {
       standing = next;
       show();
     },
   };
+}
+
+function undrawn(sentence) {
+  return { element: el("p", { class: "muted" }, sentence), update() {}, select() {}, report() {}, forgive() {} };
 }
 
 function drawNode(node, place) {
