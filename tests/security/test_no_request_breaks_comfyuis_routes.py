@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
+import aiohttp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -160,3 +162,30 @@ def test_files_of_users(comfy: Served, name: str, target: str, data: bytes) -> N
     ):
         answer = comfy.request(method, address, data, {"Content-Type": "application/octet-stream"})
         assert answer.status < 500, (address, answer.body)
+
+
+def test_odd_frames_on_the_websocket(comfy: Served) -> None:
+    frames: list[str | bytes] = [
+        "",
+        "not json",
+        "[" * 10_000,
+        '{"type": "feature_flags"}',
+        '{"type": "feature_flags", "data": [1]}',
+        '{"type": "feature_flags", "data": {"supports_preview_metadata": "yes"}}',
+        b"\x00\xff" * 100,
+        "x" * (70 * 1024),
+    ]
+
+    async def talk() -> list[str]:
+        told = []
+        async with aiohttp.ClientSession() as session:
+            for frame in frames:
+                url = f"http://127.0.0.1:{comfy.port}/ws?clientId=odd%00%0a"
+                async with session.ws_connect(url) as socket:
+                    told.append((await socket.receive_json(timeout=20))["type"])
+                    await (socket.send_bytes(frame) if isinstance(frame, bytes) else socket.send_str(frame))
+                    await socket.send_str("{}")
+        return told
+
+    assert asyncio.run(talk()) == ["status"] * len(frames)
+    assert comfy.get("/prompt").status == 200
