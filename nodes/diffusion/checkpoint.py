@@ -170,7 +170,20 @@ def _scheduler(header: Header, family: Family, said: Mapping[str, Any]) -> dict[
         found["prediction_type"] = "v_prediction"
     if "ztsnr" in header.tensors:
         found["rescale_betas_zero_snr"] = True
+    if "edm_vpred.sigma_max" in header.tensors:
+        found |= _continuous(header)
     return {**found, **said.get("scheduler", {})}
+
+
+def _continuous(header: Header) -> dict[str, Any]:
+    """What marker tensors say of a model on continuous sigmas (CosXL)."""
+    from nodes.diffusion.weights import read_tensor
+
+    found: dict[str, Any] = {"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"}
+    for name in ("sigma_min", "sigma_max"):
+        if f"edm_vpred.{name}" in header.tensors:
+            found[name] = float(read_tensor(header, f"edm_vpred.{name}").float().flatten()[0])
+    return found
 
 
 def sd2_prediction(header: Header) -> str:

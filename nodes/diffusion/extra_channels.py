@@ -28,7 +28,7 @@ def extra_channels(
 ) -> Tensor:
     """The further input channels (1 or batch, count, height, width) of an entry, at the latent's size.
 
-    `scaled_picture`: the picture to change is scaled as latents are (SDXL; Brooks et al. 2023 leave it unscaled).
+    `scaled_picture`: the picture to change is scaled as latents are (CosXL; Brooks et al. 2023 leave it unscaled).
     Raises InputError for a count that no node can give, or a depth map that is missing.
     """
     channels = latent_format.channels

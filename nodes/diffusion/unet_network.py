@@ -21,7 +21,7 @@ from nodes.diffusion.extra_channels import extra_channels
 from nodes.diffusion.families.family import ConditioningRule
 from nodes.diffusion.gligen import grounding_switch
 from nodes.diffusion.network import LatentFormat, LatentScene, Residuals
-from nodes.diffusion.parameterization import Parameterization
+from nodes.diffusion.parameterization import ContinuousEdm, Parameterization
 from nodes.diffusion.precision import Precision
 from nodes.diffusion.unclip import NoiseAugmentor, picture_vector, pictures_of, plain_augmentor
 from nodes.diffusion.unet_walk import BlockHook, walk
@@ -82,7 +82,11 @@ class UNetNetwork:
         extra = int(config.in_channels) - self.latent_format.channels
         if extra:
             named["concat"] = extra_channels(
-                entry, scene, extra, self.latent_format, scaled_picture=self.rule != "text"
+                entry,
+                scene,
+                extra,
+                self.latent_format,
+                scaled_picture=isinstance(self.parameterization, ContinuousEdm),
             )
         return {name: tensor.to(self.device, self.dtype) for name, tensor in named.items()}
 

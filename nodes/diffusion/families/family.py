@@ -14,6 +14,7 @@ import torch
 from nodes.diffusion.layouts.unet import Shapes
 from nodes.diffusion.network import LatentFormat
 from nodes.diffusion.parameterization import (
+    ContinuousEdm,
     DiscreteDiffusion,
     Parameterization,
     Prediction,
@@ -143,7 +144,12 @@ class Family:
 
 
 def diffusion(scheduler: Mapping[str, Any]) -> Parameterization:
-    """Discrete diffusion as `scheduler` configures it; Stable Diffusion's betas and epsilon where it is silent."""
+    """Diffusion as `scheduler` configures it; Stable Diffusion's discrete betas and epsilon where it is silent.
+
+    A scheduler of the class "EDM…" means continuous sigmas (CosXL).
+    """
+    if str(scheduler.get("_class_name", "")).startswith("EDM"):
+        return _continuous(scheduler)
     steps = int(scheduler.get("num_train_timesteps", 1000))
     start, end = float(scheduler.get("beta_start", 0.00085)), float(scheduler.get("beta_end", 0.012))
     betas = linear_betas(timesteps=steps, start=start, end=end)
@@ -158,6 +164,17 @@ def diffusion(scheduler: Mapping[str, Any]) -> Parameterization:
         betas=betas,
         prediction=predictions.get(scheduler.get("prediction_type"), "epsilon"),
         zero_snr=bool(scheduler.get("rescale_betas_zero_snr", False)),
+    )
+
+
+def _continuous(scheduler: Mapping[str, Any]) -> Parameterization:
+    says_v = scheduler.get("prediction_type") in ("v_prediction", "v")
+    return ContinuousEdm(
+        sigma_min=float(scheduler.get("sigma_min", 0.002)),
+        sigma_max=float(scheduler.get("sigma_max", 80.0)),
+        prediction="v_prediction" if says_v else "epsilon",
+        preconditioned=not says_v,
+        sigma_data=1.0 if says_v else float(scheduler.get("sigma_data", 0.5)),
     )
 
 

@@ -5,6 +5,7 @@ Inpainting (SD 1.x, SDXL), InstructPix2Pix and depth-to-image, each through the 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,7 @@ VARIANTS: dict[str, tuple[int, Callable[[int], models.TinyParts], Callable[..., 
     "sd1-inpaint": (9, models.sd1_parts, models.sd1_state),
     "sdxl-inpaint": (9, models.sdxl_parts, models.sdxl_state),
     "instruct-pix2pix": (8, models.sd1_parts, models.sd1_state),
+    "sdxl-pix2pix": (8, models.sdxl_parts, models.sdxl_state),
     "sd2-depth": (5, models.sd2_parts, models.sd2_state),
 }
 
@@ -70,7 +72,9 @@ class Loaded:
             "scheduler": schedule(),
             "feature_extractor": None,
         }
-        made = getattr(diffusers, name)(**{**fixed, **more})
+        kind = getattr(diffusers, name)
+        wanted = inspect.signature(kind.__init__).parameters
+        made = kind(**{key: part for key, part in {**fixed, **more}.items() if key in wanted})
         made.set_progress_bar_config(disable=True)
         return made
 
@@ -198,24 +202,39 @@ def test_inpainting(name: str, load: Callable[[str], Loaded], picture: Tensor) -
     assert_alike(loaded.sampled(guider, noise() * schedule().init_noise_sigma), expected)
 
 
-def test_instructions_that_change_a_picture(load: Callable[[str], Loaded], picture: Tensor) -> None:
-    loaded = load("instruct-pix2pix")
+@pytest.mark.parametrize("name", ["instruct-pix2pix", "sdxl-pix2pix"])
+def test_instructions_that_change_a_picture(
+    name: str, load: Callable[[str], Loaded], picture: Tensor
+) -> None:
+    loaded = load(name)
     text, nothing = loaded.texts()
-    made = loaded.pipeline(
-        "StableDiffusionInstructPix2PixPipeline",
-        safety_checker=None,
-        requires_safety_checker=False,
-        image_encoder=None,
-    )
-    expected = made(
+    arguments: dict[str, Any] = {
         **embeddings(text, nothing),
-        image=picture.movedim(-1, 1),
-        latents=noise(),
-        guidance_scale=6.0,
-        image_guidance_scale=1.5,
-        num_inference_steps=STEPS,
-        output_type="latent",
-    ).images
+        "image": picture.movedim(-1, 1),
+        "latents": noise(),
+        "guidance_scale": 6.0,
+        "image_guidance_scale": 1.5,
+        "num_inference_steps": STEPS,
+        "output_type": "latent",
+    }
+    if name == "sdxl-pix2pix":
+        made = loaded.pipeline(
+            "StableDiffusionXLInstructPix2PixPipeline", text_encoder_2=None, tokenizer_2=None
+        )
+        arguments |= {
+            "pooled_prompt_embeds": text.entries[0].pooled,
+            "negative_pooled_prompt_embeds": nothing.entries[0].pooled,
+            "height": SIDE,
+            "width": SIDE,
+        }
+    else:
+        made = loaded.pipeline(
+            "StableDiffusionInstructPix2PixPipeline",
+            safety_checker=None,
+            requires_safety_checker=False,
+            image_encoder=None,
+        )
+    expected = made(**arguments).images
     positive, middle, latent = instruct_pix_to_pix_conditioning(
         loaded.ctx, text, nothing, loaded.checkpoint.vae, Image(picture)
     )

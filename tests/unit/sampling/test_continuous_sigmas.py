@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from diffusers import EDMEulerScheduler
 
 from graphcore import Context, InputError, detached_context
+from nodes.diffusion.checkpoint import open_checkpoint
 from nodes.diffusion.codecs import ValueCodec
+from nodes.diffusion.families.family import diffusion
 from nodes.diffusion.ksampling import parameterization_of
 from nodes.diffusion.parameterization import ContinuousCosine, ContinuousEdm, DiscreteDiffusion, RectifiedFlow
 from nodes.loaders import load_checkpoint
@@ -21,6 +24,7 @@ from nodes.model_sampling import (
     model_sampling_sd3,
 )
 from nodes.values import Model
+from tests import models
 from tests.models import TinyModels
 
 
@@ -109,3 +113,27 @@ def test_it_survives_the_store(ctx: Context, model: Model) -> None:
     told = (model_sampling_continuous_edm(ctx, model, "edm", 80.0, 0.002),)
     codec = ValueCodec()
     assert codec.decode(codec.encode(told)) == told
+
+
+def test_marker_tensors_and_schedulers_say_so_too(tmp_path: Path) -> None:
+    """CosXL: SDXL that predicts v on continuous sigmas, told by two tensors in its file."""
+    markers = {"edm_vpred.sigma_max": torch.tensor(120.0), "edm_vpred.sigma_min": torch.tensor(0.01)}
+    file = models.write(tmp_path / "cosxl.safetensors", {**models.sdxl_state(), **markers})
+    scheduler = {
+        "_class_name": "EDMEulerScheduler",
+        "prediction_type": "v_prediction",
+        "sigma_min": 0.01,
+        "sigma_max": 120.0,
+    }
+    folder = models.write_folder(tmp_path / "cosxl", models.sdxl_parts(), scheduler)
+    for place in (file, folder):
+        found = open_checkpoint(place).parameterization
+        assert isinstance(found, ContinuousEdm)
+        assert (found.prediction, found.sigma_max, found.sigma_min) == (
+            "v_prediction",
+            120.0,
+            pytest.approx(0.01),
+        )
+    plain = diffusion({"_class_name": "EDMEulerScheduler"})
+    assert isinstance(plain, ContinuousEdm)
+    assert plain.preconditioned
