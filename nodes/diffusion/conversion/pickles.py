@@ -89,9 +89,21 @@ def _tensors(loaded: Any, path: Path) -> dict[str, Tensor]:
             if isinstance(inner, Mapping) and any(isinstance(value, Tensor) for value in inner.values()):
                 return _tensors(inner, path)
         found = {str(name): value.detach() for name, value in loaded.items() if isinstance(value, Tensor)}
+        found = found or _grouped(loaded)
         if found:
             return found
     raise ModelFileError(f"'{path.name}' holds no weights.", code="model-file-part", location=path.name)
+
+
+def _grouped(loaded: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """The tensors of groups by name, as IP-Adapters have them: the group stands before their names."""
+    return {
+        f"{group}.{name}": tensor.detach()
+        for group, inner in loaded.items()
+        if isinstance(inner, Mapping)
+        for name, tensor in inner.items()
+        if isinstance(tensor, Tensor)
+    }
 
 
 def is_hypernetwork(loaded: Mapping[Any, Any]) -> bool:
