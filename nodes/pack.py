@@ -34,6 +34,7 @@ MODULES: Final = (
     "ip_adapter",
     "latent_files",
     "latents",
+    "list_edits",
     "loaders",
     "lora",
     "lotus",

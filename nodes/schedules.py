@@ -6,7 +6,7 @@ import math
 import re
 from typing import Annotated, Literal, NamedTuple
 
-from graphcore import Context, InputError, Range, node
+from graphcore import Context, InputError, OutputName, Range, node
 from nodes.choices import ScheduleName, Share, StepCount
 from nodes.values import Model, Sigmas
 
@@ -197,3 +197,42 @@ def set_first_sigma(sigmas: Sigmas, sigma: AnySigma = 136.0) -> Sigmas:
     if len(values):
         values[0] = sigma
     return Sigmas(values)
+
+
+@node("ExtendIntermediateSigmas", category="sampling/custom/sigmas", title="Extend Intermediate Sigmas")
+def extend_intermediate_sigmas(
+    sigmas: Sigmas,
+    steps: Annotated[int, Range(1, 100)] = 2,
+    start_at_sigma: Annotated[float, Range(-1.0, 20000.0, step=0.01)] = -1.0,
+    end_at_sigma: Annotated[float, Range(0.0, 20000.0, step=0.01)] = 12.0,
+    *,
+    spacing: Literal["linear", "cosine", "sine"],
+) -> Sigmas:
+    """Part each step between two sigmas into so many; a start of -1 stands for the beginning.
+
+    "cosine" puts the new sigmas closer to the end of a step, "sine" closer to its beginning.
+    """
+    from nodes.diffusion.sigmas import parted
+
+    start = math.inf if start_at_sigma < 0 else start_at_sigma
+    return Sigmas(parted(sigmas.values, steps, start, end_at_sigma, spacing))
+
+
+@node("SamplingPercentToSigma", category="sampling/custom/sigmas", title="Sampling Share to Sigma")
+def sampling_percent_to_sigma(
+    ctx: Context,
+    model: Model,
+    sampling_percent: Annotated[float, Range(0.0, 1.0, step=0.0001)] = 0.0,
+    return_actual_sigma: bool = False,
+) -> Annotated[float, OutputName("sigma_value")]:
+    """The sigma at a share of a model's schedule (0 is its noisy beginning).
+
+    The ends are beyond every sigma, so that a comparison with them always holds; `return_actual_sigma` gives the
+    model's largest and smallest instead.
+    """
+    from nodes.diffusion.ksampling import parameterization_of
+
+    parameterization = parameterization_of(ctx, model)
+    if return_actual_sigma and sampling_percent in (0.0, 1.0):
+        return float(parameterization.sigmas[-1 if sampling_percent == 0.0 else 0])
+    return parameterization.sigma_at(sampling_percent)
