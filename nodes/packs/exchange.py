@@ -5,7 +5,10 @@
     LATENT  Latent         <-> {"samples": tensor, "noise_mask"?, "batch_index"?, ...}
     CONDITIONING           <-> [[tensor, {...}], ...]
     SIGMAS  Sigmas         <-> tensor (steps + 1,)
-    MODEL, CLIP, VAE, NOISE, SAMPLER, GUIDER: a face with ComfyUI's methods <-> the value behind it
+    AUDIO   Audio          <-> {"waveform": tensor (1, channels, samples), "sample_rate": int}
+    VIDEO   Video          <-> an object of comfy_api
+    MODEL, CLIP, VAE, NOISE, SAMPLER, GUIDER, CLIP_VISION, UPSCALE_MODEL
+            a face with ComfyUI's methods <-> the value behind it
 
 All else travels as it is. No torch is imported here until a value holds a tensor.
 """
@@ -18,7 +21,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nodes.packs.conditioning import from_conditioning, to_conditioning
 from nodes.packs.faces import Face, face_of
+from nodes.packs.media import from_audio, from_video, to_audio, to_video
+from nodes.packs.v3_media import VideoInput
+from nodes.steering import ClipVision, ClipVisionOutput
+from nodes.upscaling import UpscaleModel
 from nodes.values import (
+    Audio,
     Clip,
     Conditioning,
     Guider,
@@ -30,6 +38,7 @@ from nodes.values import (
     Sampler,
     Sigmas,
     Vae,
+    Video,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +46,7 @@ if TYPE_CHECKING:
 
 ANY: Final = "*"
 _COLOURS: Final = (1, 3, 4)
-_REFERENCES: Final = (Model, Clip, Vae, Noise, Sampler, Guider)
+_FACED: Final = (Model, Clip, Vae, Noise, Sampler, Guider, ClipVision, ClipVisionOutput, UpscaleModel)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,8 +71,12 @@ def to_comfy(kind: str, value: Any) -> Any:
         return from_conditioning(value)
     if isinstance(value, Sigmas):
         return value.values
-    if isinstance(value, _REFERENCES):
+    if isinstance(value, _FACED):
         return face_of(value)
+    if isinstance(value, Audio):
+        return from_audio(value)
+    if isinstance(value, Video):
+        return from_video(value)
     return value
 
 
@@ -86,6 +99,10 @@ def _told_apart(value: Any) -> Any:
         return _latent(value)
     if isinstance(value, list) and value and all(_is_conditioning_entry(entry) for entry in value):
         return to_conditioning(value)
+    if isinstance(value, VideoInput):
+        return to_video(value)
+    if isinstance(value, dict) and set(value) == {"waveform", "sample_rate"}:
+        return to_audio(value)
     if _is_tensor(value) and _is_plain(value):
         if value.ndim == 4 and value.shape[-1] in _COLOURS:
             return Image(value)
@@ -186,4 +203,6 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "LATENT": _latent,
     "CONDITIONING": _conditioning,
     "SIGMAS": _sigmas,
+    "AUDIO": to_audio,
+    "VIDEO": to_video,
 }

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
 from graphcore.context import Context
 from graphcore.errors import InputError
 from nodes.packs.host import pack_at_work, running
+from nodes.steering import ClipVision, ClipVisionOutput
+from nodes.upscaling import UpscaleModel
 from nodes.values import Clip, Guider, Model, Noise, Sampler, Vae
 
 if TYPE_CHECKING:
@@ -41,6 +43,9 @@ _FACES: Final = (
     (Model, "nodes.packs.model_face:ModelFace"),
     (Clip, "nodes.packs.clip_face:ClipFace"),
     (Vae, "nodes.packs.faces:VaeFace"),
+    (ClipVision, "nodes.packs.vision_faces:ClipVisionFace"),
+    (ClipVisionOutput, "nodes.packs.vision_faces:ClipVisionOutputFace"),
+    (UpscaleModel, "nodes.packs.vision_faces:UpscaleModelFace"),
     (Noise, "nodes.packs.faces:NoiseFace"),
     (Sampler, "nodes.packs.sampler_faces:SamplerFace"),
     (Guider, "nodes.packs.sampler_faces:GuiderFace"),

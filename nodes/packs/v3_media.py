@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
-from typing import Any, NoReturn, TypedDict
-
-from graphcore.errors import InputError
+from pathlib import Path
+from typing import Any, TypedDict
 
 ImageInput = Any
 MaskInput = Any
@@ -73,11 +75,27 @@ class VideoInput(ABC):
         """Its frames, their rate, and its sound."""
 
     def save_to(
-        self, path: Any, format: Any = VideoContainer.AUTO, codec: Any = VideoCodec.AUTO, **rest: Any
-    ) -> NoReturn:
-        """Refused: there is no video encoder here. Raises InputError."""
-        del path, format, codec, rest
-        raise InputError("Video cannot be encoded here; save its frames as pictures.", code="no-video-codec")
+        self,
+        path: Any,
+        format: Any = VideoContainer.AUTO,
+        codec: Any = VideoCodec.AUTO,
+        metadata: Mapping[str, Any] | None = None,
+        **rest: Any,
+    ) -> None:
+        """Write it as an MP4 file, or into a stream; raises ResourceError without the library that does so (PyAV)."""
+        from nodes.diffusion.animations import video_bytes
+        from nodes.packs.media import to_video
+
+        del format, codec, rest
+        texts = {
+            name: value if isinstance(value, str) else json.dumps(value)
+            for name, value in (metadata or {}).items()
+        }
+        data = video_bytes(to_video(self), "h264", texts)
+        if hasattr(path, "write"):
+            path.write(data)
+        else:
+            Path(path).write_bytes(data)
 
     def get_dimensions(self) -> tuple[int, int]:
         """Its width and height."""
@@ -113,7 +131,7 @@ class VideoFromComponents(VideoInput):
 
 
 class VideoFromFile(VideoInput):
-    """A video in a file; it can be handed on, and not be opened here."""
+    """A video in a file, or in a stream; it is decoded when it is looked at."""
 
     def __init__(self, file: Any, **rest: Any) -> None:
         del rest
@@ -123,6 +141,15 @@ class VideoFromFile(VideoInput):
         """The file."""
         return self.file
 
-    def get_components(self) -> NoReturn:
-        """Refused: there is no video decoder here. Raises InputError."""
-        raise InputError("Video cannot be decoded here; give its frames as pictures.", code="no-video-codec")
+    def get_components(self) -> VideoComponents:
+        """Its frames, their rate, and its sound; raises ResourceError without the library that decodes (PyAV)."""
+        from nodes.diffusion.animations import read_video
+        from nodes.packs.media import from_video
+
+        if hasattr(self.file, "read"):
+            self.file.seek(0)
+            with tempfile.NamedTemporaryFile(suffix=".mp4") as copy:
+                copy.write(self.file.read())
+                copy.flush()
+                return from_video(read_video(Path(copy.name))).get_components()
+        return from_video(read_video(Path(self.file))).get_components()

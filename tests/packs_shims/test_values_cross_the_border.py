@@ -7,8 +7,11 @@ import torch
 
 from graphcore.errors import InputError
 from nodes.packs.exchange import from_comfy, to_comfy
+from nodes.steering import ClipVision
+from nodes.upscaling import UpscaleModel
 from nodes.values import (
     Area,
+    Audio,
     Clip,
     Conditioning,
     ConditioningEntry,
@@ -19,6 +22,7 @@ from nodes.values import (
     Model,
     Sigmas,
     Vae,
+    Video,
 )
 
 FILE = FileRef(kind="checkpoints", name="a.safetensors", fingerprint="1")
@@ -84,7 +88,10 @@ def test_a_controlnet_that_a_pack_has_loaded_is_refused() -> None:
         from_comfy("CONDITIONING", [[torch.rand(1, 77, 8), {"control": object()}]])
 
 
-@pytest.mark.parametrize("value", [Model(file=FILE), Clip(files=(FILE,)), Vae(file=FILE)])
+@pytest.mark.parametrize(
+    "value",
+    [Model(file=FILE), Clip(files=(FILE,)), Vae(file=FILE), ClipVision(file=FILE), UpscaleModel(file=FILE)],
+)
 def test_references_have_faces_and_come_back_as_they_were(value: object) -> None:
     face = to_comfy("*", value)
     assert face is not value
@@ -116,3 +123,28 @@ def test_options_of_one_face_are_not_those_of_another() -> None:
     again = to_comfy("MODEL", from_comfy("MODEL", second))
     assert again.model_options["transformer_options"] == {"mine": 1}
     assert len(again.model_options["sampler_post_cfg_function"]) == 1
+
+
+def test_sound_is_a_dictionary() -> None:
+    audio = Audio(waveform=torch.rand(2, 100), sample_rate=8000)
+    told = to_comfy("AUDIO", audio)
+    assert told["waveform"].shape == (1, 2, 100)
+    back = from_comfy("AUDIO", told)
+    assert torch.equal(back.waveform, audio.waveform)
+    assert back.sample_rate == 8000
+    several = {"waveform": torch.rand(3, 1, 100), "sample_rate": 8000}
+    assert from_comfy("AUDIO", several) is several
+    assert isinstance(from_comfy("*", told), Audio)
+
+
+def test_videos_are_objects_with_components() -> None:
+    audio = Audio(waveform=torch.rand(1, 100), sample_rate=100)
+    video = Video(frames=Image(torch.rand(4, 8, 6, 3)), fps=2.0, audio=audio)
+    told = to_comfy("VIDEO", video)
+    assert (told.get_dimensions(), told.get_duration(), told.get_frame_count()) == ((6, 8), 2.0, 4)
+    parts = told.get_components()
+    assert parts.audio["sample_rate"] == 100
+    back = from_comfy("*", told)
+    assert back.fps == 2.0
+    assert torch.equal(back.frames.pixels, video.frames.pixels)
+    assert torch.equal(back.audio.waveform, audio.waveform)
