@@ -22,6 +22,7 @@ from server.services import Services
 
 _HEAD_BYTES: Final = 32
 _SHRUNK_BYTES: Final = 256 * 2**20
+_LASTING: Final = "private, max-age=86400, immutable"
 _NOT_FOUND: Final = "There is no such output."
 SANDBOX: Final = "sandbox; default-src 'none'"
 
@@ -112,9 +113,8 @@ class OutputFiles:
         picture = await self._services.pictures.shrink(
             await asyncio.to_thread(opened.path.read_bytes), size=size
         )
-        return web.Response(
-            body=picture.data, content_type=picture.media_type, headers={"Content-Security-Policy": SANDBOX}
-        )
+        headers = {"Content-Security-Policy": SANDBOX, hdrs.CACHE_CONTROL: _LASTING}
+        return web.Response(body=picture.data, content_type=picture.media_type, headers=headers)
 
 
 def open_file(files: Files, folder: str, name: str) -> OpenedFile | None:
@@ -160,7 +160,7 @@ def send_file(opened: OpenedFile, filename: str) -> web.FileResponse:
     response.content_type = opened.media_type
     response.headers[hdrs.CONTENT_DISPOSITION] = disposition(filename, inline=shown)
     response.headers["Content-Security-Policy"] = SANDBOX
-    response.headers[hdrs.CACHE_CONTROL] = "private, max-age=86400, immutable"
+    response.headers[hdrs.CACHE_CONTROL] = _LASTING
     return response
 
 

@@ -140,6 +140,7 @@ def test_pictures_are_fetched_by_id_and_made_small_on_request(served: Served) ->
     assert whole.body.startswith(b"\x89PNG")
     small = served.get(outputs[0]["url"] + "?size=16")
     assert small.headers["Content-Type"] == "image/webp"
+    assert "immutable" in small.headers["Cache-Control"]
     assert small.body[8:12] == b"WEBP"
     assert served.get(f"/api/v1/runs/{run}/outputs").json["outputs"] == outputs
 
