@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from graphcore.registry import Registry
-from tools.docs.compatibility_rows import CLIENTS, FEATURES, FORMATS, Row
+from tools.docs.compatibility_rows import CLIENTS, FEATURES, FORMATS, PACKS, Row
 
 CLASSES: Final = Path(__file__).with_name("comfy_classes.json")
 USED: Final = Path(__file__).parents[1] / "corpus" / "sd_classes.json"
@@ -35,6 +35,9 @@ def compatibility_page(root: Path, registry: Registry) -> str:
         _rows(root, "feature", FEATURES),
         "## Node classes\n",
         *_node_classes(registry),
+        "## Node packs\n",
+        "Loaded from their folders (`--node-pack DIR`); [node packs](node-packs.md) says how.\n",
+        _rows(root, "feature", PACKS),
         "## Model families\n",
         _families(),
         "## Clients\n",
@@ -71,8 +74,8 @@ def _node_classes(registry: Registry) -> Iterator[str]:
         f"the {len(used)} classes that 144 published Stable Diffusion workflows use, {len(running)} are."
     )
     yield (
-        "\nClasses of other people's packs, V1 and V3, are loaded from their folders (`--node-pack DIR`). A workflow "
-        "with a class that neither has is refused with every such class named.\n"
+        "\nClasses of other people's packs come through those packs (below). A workflow with a class of neither "
+        "is refused, with every such class named.\n"
     )
     yield _table(
         ("category", "ours", "missing"),

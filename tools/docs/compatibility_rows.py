@@ -171,6 +171,49 @@ FEATURES: Final[Sequence[Row]] = (
     ),
 )  # fmt: skip
 
+PACKS: Final[Sequence[Row]] = (
+    Row(
+        name="V1 classes: every widget option, hidden inputs, outputs and lists",
+        done="loaded, described to clients",
+        shown_by="tests/packs_nodes/test_declarations_are_told_to_clients.py",
+    ),
+    Row(
+        name="V3 classes (`comfy_api` `io.ComfyNode`), dynamic and growing inputs",
+        done="loaded, run",
+        shown_by="tests/packs_shims/test_v3_nodes_run.py",
+    ),
+    Row(
+        name="`VALIDATE_INPUTS`, `validate_inputs`",
+        done="asked",
+        shown_by="tests/packs_nodes/test_nodes_check_their_inputs.py",
+    ),
+    Row(
+        name="`IS_CHANGED`, `fingerprint_inputs`, `NOT_IDEMPOTENT`, cache modes",
+        done="as in ComfyUI",
+        shown_by="tests/packs_nodes/test_results_are_reused_as_in_comfyui.py",
+    ),
+    Row(
+        name="lazy inputs, list mapping, blockers",
+        done="as in ComfyUI",
+        shown_by="tests/packs_nodes/test_lists_and_blockers.py",
+    ),
+    Row(
+        name="`expand`, loops made of expansions",
+        done="as in ComfyUI",
+        shown_by="tests/packs_nodes/test_nodes_expand_into_graphs.py",
+    ),
+    Row(
+        name="`folder_paths`, `nodes`, `server`, `comfy.*`, `comfy_execution.*`, `comfy_api.*`",
+        done="offered as thin modules",
+        shown_by="tests/packs_shims/test_packs_import_comfyui_modules.py",
+    ),
+    Row(
+        name="packs that fail to load",
+        done="reported, the others go on",
+        shown_by="tests/packs_nodes/test_packs_are_loaded_and_reported.py",
+    ),
+)
+
 CLIENTS: Final[Sequence[Row]] = (
     Row(
         name="comfy-api-simplified (PyPI)",
