@@ -16,6 +16,7 @@ from graphcore.cli.options import (
     folder_settings,
     installed_nodes,
     json_option,
+    node_pack_option,
     workflow_argument,
     workflow_of,
 )
@@ -37,6 +38,7 @@ _COLOURS = {"hit": "green", "run": "yellow", "deferred": "blue", "skip": "bright
 )
 @click.option("--deterministic", is_flag=True)
 @folder_options
+@node_pack_option
 @data_option
 @json_option
 @telling_errors
@@ -51,6 +53,7 @@ def plan(
     models_dirs: tuple[Path, ...],
     extra_model_paths: tuple[Path, ...],
     input_dir: Path,
+    node_packs: tuple[Path, ...],
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
@@ -66,7 +69,7 @@ def plan(
         deterministic=deterministic,
     )
     wanted = [name.strip() for text in targets for name in text.split(",") if name.strip()]
-    with Engine(installed_nodes(), settings=settings) as engine:
+    with Engine(installed_nodes(node_packs, settings), settings=settings) as engine:
         workflow = workflow_of(file, engine.registry)
         values = read_assignments(assignments, workflow, engine.registry)
         made = engine.plan(workflow, inputs=values, targets=wanted or None)

@@ -13,7 +13,6 @@ from aiohttp import web
 from server.comfy.entries import Redact, called, listed_run, read_finished
 from server.comfy.live import prompt_id_of
 from server.comfy.twofold import SOURCE, answer, asker, done, lax_object, texts_of, twofold
-from server.errors import RequestError
 from server.records import RunRecord, State
 from server.routing import Route
 from server.security.tokens import Principal
@@ -42,7 +41,10 @@ class _History:
         self._redact: Redact = services.redaction.value
 
     async def index(self, request: web.Request) -> web.Response:
-        most, offset = _whole(request, "max_items"), _whole(request, "offset")
+        try:
+            most, offset = _whole(request, "max_items"), _whole(request, "offset")
+        except ValueError as error:
+            return answer({"error": str(error)}, 400)
         query = partial(_page, asker=asker(request), most=most, offset=offset, redact=self._redact)
         return await asyncio.to_thread(answer, await self._database.read(query))
 
@@ -118,5 +120,5 @@ def _whole(request: web.Request, name: str) -> int | None:
     try:
         number = int(text[:20])
     except ValueError:
-        raise RequestError(f"'{name}' must be a whole number.", code="bad-parameter") from None
+        raise ValueError(f"{name} must be an integer") from None
     return max(number, -1) if name == "offset" else max(number, 0)
