@@ -63,7 +63,7 @@ def run_operations(services: Services) -> list[Operation]:
             summary="List runs, newest first.",
             tag="runs",
             response=RunListModel,
-            errors=(422,),
+            errors=(404, 422),
             parameters=(
                 Parameter(name="state", description="Only these states, separated by commas."),
                 Parameter(
