@@ -76,7 +76,13 @@ def train(ctx: Context, request: TrainingRequest) -> Trained:
         if request.existing is not None:
             trainer.begin_from(_existing(ctx, request, network))
         learned = trainer.run(identity=identity, state_file=state_file, progress=_Report(ctx))
-    ctx.note(steps=len(learned.losses), loss=learned.losses[-1] if learned.losses else None)
+    if trainer.resumed_from:
+        ctx.show("text", {"text": f"The training went on from step {trainer.resumed_from}."})
+    ctx.note(
+        steps=len(learned.losses),
+        resumed_from=trainer.resumed_from,
+        loss=learned.losses[-1] if learned.losses else None,
+    )
     return Trained(lora=_weights(request, learned, family), losses=learned.losses)
 
 

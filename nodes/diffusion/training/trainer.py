@@ -78,8 +78,8 @@ class Learned:
 class Trainer:
     """One training: a network of its own (`ModelStore.trainable`), examples, and a plan.
 
-    With `encoder` (of its own too) the text encoders learn as well, from the examples' captions. `start` holds
-    tensors of adapters, in the order of `parameters_of`, to begin from.
+    With `encoder` (of its own too) the text encoders learn as well, from the examples' captions. `resumed_from` is the
+    step that a kept state had come to (0: there was none).
     """
 
     def __init__(
@@ -104,6 +104,7 @@ class Trainer:
         self._parameters = parameters_of([self.adapters, *self.text_adapters.values()])
         self._optimizer = _optimizer(plan, self._parameters)
         self._losses: list[float] = []
+        self.resumed_from = 0
 
     def begin_from(self, tensors: Mapping[str, tuple[Tensor, Tensor]]) -> None:
         """Start the network's adapters from (down, up) by layer; InputError if one does not fit."""
@@ -218,6 +219,7 @@ class Trainer:
         self._optimizer.load_state_dict(dict(state.optimizer))
         self._stream.set_state(state.stream)
         self._losses = list(state.losses)
+        self.resumed_from = state.step
 
     def _save(self, identity: str, path: Path) -> None:
         write_state(captured(identity, self._losses, self._parameters, self._optimizer, self._stream), path)

@@ -62,7 +62,12 @@ def test_cancelled_and_run_again(
         assert cancelled_after(engine, checkpoint, 3, steps=7, **inputs) is RunState.CANCELLED
         assert (engine.files.output_dir / "training" / "lora.state.safetensors").is_file()
     with tiny_engine(tmp_path / "stopped", tiny_models.folder) as engine:
-        resumed, again = trained(engine, checkpoint, steps=7, **inputs)
+        write_pictures(engine.files.input_dir / "learn")
+        result = engine.run(training_graph(checkpoint, steps=7, **inputs).workflow())
+        resumed, again = result["lora"], result["loss"]
+        assert [item["text"] for item in result.shown["train"]] == ["The training went on from step 3."]
+    assert isinstance(resumed, LoraWeights)
+    assert isinstance(again, LossCurve)
     assert again.values == losses.values
     assert_equal(straight, resumed)
 
