@@ -81,6 +81,15 @@ class NormLimitOption(ModelOption):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FrequencyOption(ModelOption):
+    """What guidance adds has its coarse and its fine part scaled; `cutoff` cells around the middle are coarse."""
+
+    low: float
+    high: float
+    cutoff: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NoiseScaleOption(ModelOption):
     """The predicted noise is divided by this."""
 

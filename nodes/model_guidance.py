@@ -10,6 +10,7 @@ from nodes.choices import Share
 from nodes.guidance_options import (
     DifferentialOption,
     FrameScaleOption,
+    FrequencyOption,
     LatentOperation,
     MahiroOption,
     NoiseScaleOption,
@@ -213,6 +214,17 @@ def epsilon_scaling(
 ) -> Model:
     """Divide the predicted noise by a number, against the drift that steps build up (Ning et al. 2023)."""
     return with_option(model, NoiseScaleOption(factor=scaling_factor))
+
+
+@node("FreSca", category="advanced/guidance", title="FreSca")
+def fre_sca(
+    model: Model,
+    scale_low: Annotated[float, Range(0.0, 10.0, step=0.01)] = 1.0,
+    scale_high: Annotated[float, Range(0.0, 10.0, step=0.01)] = 1.25,
+    freq_cutoff: Annotated[int, Range(1, 10000, step=1)] = 20,
+) -> Model:
+    """Scale the coarse and the fine part of what guidance adds (Huang et al. 2025); fine is beyond `freq_cutoff`."""
+    return with_option(model, FrequencyOption(low=scale_low, high=scale_high, cutoff=freq_cutoff))
 
 
 @node("DifferentialDiffusion", category="advanced/guidance", title="Differential Diffusion")

@@ -80,6 +80,32 @@ class Operated(Wrapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FrequencyScaled(Wrapped):
+    """What the positive adds to the negative, with its frequencies below `cutoff` times `low` and the others times
+    `high` (Huang et al. 2025, arXiv 2504.02154, "FreSca").
+    """
+
+    low: float = 1.0
+    high: float = 1.25
+    cutoff: int = 20
+
+    def before(self, predictions: Predictions) -> Predictions:
+        negative = predictions.denoised.get(NEGATIVE)
+        if negative is None:
+            return predictions
+        added = predictions[POSITIVE] - negative
+        spectrum = torch.fft.fftshift(torch.fft.fftn(added.float(), dim=(-2, -1)), dim=(-2, -1))
+        height, width = added.shape[-2:]
+        down, across = min(self.cutoff, height // 2), min(self.cutoff, width // 2)
+        factors = torch.full((height, width), self.high, device=added.device)
+        middle = factors[height // 2 - down : height // 2 + down, width // 2 - across : width // 2 + across]
+        middle.fill_(self.low)
+        scaled = torch.fft.ifftn(torch.fft.ifftshift(spectrum * factors, dim=(-2, -1)), dim=(-2, -1)).real
+        changed = negative + scaled.to(negative.dtype)
+        return replace(predictions, denoised={**predictions.denoised, POSITIVE: changed})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NormLimited(Wrapped):
     """The guided prediction is nowhere longer (over channels) than the positive one, times `strength`."""
 

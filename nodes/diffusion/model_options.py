@@ -11,6 +11,7 @@ from nodes.diffusion.guidance import Cfg, FrameCfg, Guided, Perturbed, RescaledC
 from nodes.diffusion.guidance_formulas import MahiroCfg, ProjectedCfg, ThresholdedCfg, ZeroStarCfg
 from nodes.diffusion.guidance_wrappers import (
     ContrastKept,
+    FrequencyScaled,
     NegativeSkipping,
     NoiseScaled,
     NormLimited,
@@ -33,6 +34,7 @@ from nodes.guidance_options import (
     DifferentialOption,
     FormulaOption,
     FrameScaleOption,
+    FrequencyOption,
     MahiroOption,
     NoiseScaleOption,
     NormLimitOption,
@@ -159,6 +161,8 @@ def _around(guidance: Guidance, option: ModelOption) -> Guidance:
             return TangentiallyDamped(base=guidance)
         case NormLimitOption():
             return NormLimited(base=guidance, strength=option.strength)
+        case FrequencyOption():
+            return FrequencyScaled(base=guidance, **_numbers(option))
         case NoiseScaleOption():
             return NoiseScaled(base=guidance, factor=option.factor)
         case OperationOption():

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from graphcore.errors import ModelFileError
 from nodes.diffusion.families import Family, PartPlace
-from nodes.diffusion.layouts import clip, mmdit, unet, vae
+from nodes.diffusion.layouts import clip, clip_vision
 from nodes.diffusion.layouts.rules import Rule, to_original
+from nodes.diffusion.weights import ORIGINAL_RULES
 
 
 def place_of(family: Family, name: str) -> PartPlace:
@@ -30,15 +31,10 @@ def original_state(
 
 
 def _rules(place: PartPlace, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> tuple[Rule, ...]:
-    match place.kind:
-        case "unet":
-            return unet.rules(config, state)
-        case "mmdit":
-            return mmdit.rules(config, state)
-        case "vae":
-            return vae.rules(config, state)
-        case "clip" if place.layout == "openclip":
-            return clip.openclip_rules(state)
-        case "clip":
-            return clip.transformers_rules(state, "text_model.")
-    return tuple(Rule(name, name) for name in state)
+    if place.kind == "clip":
+        openclip = place.layout == "openclip"
+        return clip.openclip_rules(state) if openclip else clip.transformers_rules(state, "text_model.")
+    if place.kind == "clip_vision":
+        return clip_vision.rules(place.layout, state)
+    original = ORIGINAL_RULES.get(place.kind)
+    return original(config, state) if original else tuple(Rule(name, name) for name in state)

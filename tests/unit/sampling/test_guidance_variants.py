@@ -28,6 +28,7 @@ from nodes.diffusion.guidance import (
 from nodes.diffusion.guidance_formulas import MahiroCfg, ProjectedCfg, ThresholdedCfg, ZeroStarCfg, scale_at
 from nodes.diffusion.guidance_wrappers import (
     ContrastKept,
+    FrequencyScaled,
     NegativeSkipping,
     NoiseScaled,
     NormLimited,
@@ -132,6 +133,17 @@ def test_norms_are_held_to_those_of_the_positive() -> None:
     assert (found.norm(dim=1) <= POS.norm(dim=1) + 1e-6).all()
     direction = torch.nn.functional.cosine_similarity(found, PLAIN, dim=1)
     assert torch.allclose(direction, torch.ones_like(direction))
+
+
+def test_coarse_and_fine_parts_of_what_guidance_adds() -> None:
+    """All frequencies within the cutoff: one factor for all; a constant difference has no fine part."""
+    found = guided(FrequencyScaled(base=Cfg(scale=6.0), low=0.5, high=9.0, cutoff=20))
+    assert torch.allclose(found, NEG + 6 * 0.5 * (POS - NEG), atol=1e-4)
+    known = {POSITIVE: NEG + 2.0, NEGATIVE: NEG}
+    guide = started(FrequencyScaled(base=Cfg(scale=6.0), low=1.0, high=9.0, cutoff=1))
+    assert torch.allclose(guide(replace(asked(), denoised=known)), NEG + 12.0, atol=1e-4)
+    fine = guided(FrequencyScaled(base=Cfg(scale=6.0), low=1.0, high=0.0, cutoff=1))
+    assert (fine - NEG).diff(dim=-1).abs().mean() < (PLAIN - NEG).diff(dim=-1).abs().mean()
 
 
 def test_scaled_noise() -> None:
