@@ -54,6 +54,7 @@ class PackHost:
     send: Send = _unsent
     root: Path | None = None
     _parts: dict[type, object] = field(default_factory=dict, repr=False)
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @property
     def base(self) -> Path:
@@ -65,9 +66,10 @@ class PackHost:
 
     def part(self, kind: type[PartT]) -> PartT:
         """The host's instance of `kind`, made when first asked for."""
-        if kind not in self._parts:
-            self._parts[kind] = kind.create(self)
-        return cast(PartT, self._parts[kind])
+        with self._lock:
+            if kind not in self._parts:
+                self._parts[kind] = kind.create(self)
+            return cast(PartT, self._parts[kind])
 
     def files(self) -> Files:
         """The folders of the run that is under way, or else those that the settings name."""
