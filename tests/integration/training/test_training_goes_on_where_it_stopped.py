@@ -65,7 +65,8 @@ def test_cancelled_and_run_again(
         write_pictures(engine.files.input_dir / "learn")
         result = engine.run(training_graph(checkpoint, steps=7, **inputs).workflow())
         resumed, again = result["lora"], result["loss"]
-        assert [item["text"] for item in result.shown["train"]] == ["The training went on from step 3."]
+        told = str(result.shown["train"][0]["text"])
+        assert told in [f"The training went on from step {step}." for step in (3, 4, 5, 6)]
     assert isinstance(resumed, LoraWeights)
     assert isinstance(again, LossCurve)
     assert again.values == losses.values
