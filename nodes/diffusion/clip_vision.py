@@ -6,7 +6,7 @@ Zero123).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from graphcore.errors import InputError, ModelFileError
 from nodes.diffusion.families.family import Layout, PartKind
 from nodes.diffusion.folder import part_folder
 from nodes.diffusion.layouts import clip_vision
+from nodes.diffusion.layouts.rules import NOT_THERE
 from nodes.diffusion.model_config import explicit_config, merged, own_section
 from nodes.diffusion.part import Part, below
 from nodes.diffusion.precision import Precision
@@ -51,18 +52,13 @@ def open_vision(path: Path) -> Part:
     Raises ModelFileError for pickles, damaged files, and files without an image encoder and its projection.
     """
     if path.is_dir():
-        inner = path / FOLDER if (path / FOLDER).is_dir() else path
-        part = part_folder(inner, CLASSES, "CLIP image encoder")
-        told = part.config.get(SECTION, part.config)
-        shapes = {name: info.shape for header in part.headers for name, info in header.tensors.items()}
-        found = clip_vision.config_from("transformers", shapes)
-        return Part(name="clip_vision", kind="clip_vision", config=merged(found, told), headers=part.headers)
+        return _in_folder(path)
     header = read_header(path)
     shapes = {name: info.shape for name, info in header.tensors.items()}
     for prefix, layout in PLACES:
         try:
             config = clip_vision.config_from(layout, below(shapes, prefix))
-        except (KeyError, IndexError, ValueError):
+        except NOT_THERE:
             continue
         said = own_section(explicit_config(header), SECTION) if not prefix or prefix == "visual." else {}
         return Part(
@@ -73,7 +69,24 @@ def open_vision(path: Path) -> Part:
             prefix=prefix,
             layout=layout,
         )
-    raise ModelFileError(
+    raise _no_encoder(path)
+
+
+def _in_folder(path: Path) -> Part:
+    inner = path / FOLDER if (path / FOLDER).is_dir() else path
+    part = part_folder(inner, CLASSES, "CLIP image encoder")
+    told = part.config.get(SECTION, part.config)
+    shapes = {name: info.shape for header in part.headers for name, info in header.tensors.items()}
+    try:
+        found = clip_vision.config_from("transformers", shapes)
+    except NOT_THERE as error:
+        raise _no_encoder(path) from error
+    config = merged(found, told if isinstance(told, Mapping) else {})
+    return Part(name="clip_vision", kind="clip_vision", config=config, headers=part.headers)
+
+
+def _no_encoder(path: Path) -> ModelFileError:
+    return ModelFileError(
         f"{path.name} holds no CLIP image encoder with its projection; choose a CLIP vision file.",
         code="model-file-family",
         location=str(path),

@@ -12,6 +12,7 @@ from nodes.diffusion import control_lora
 from nodes.diffusion.families.family import Layout, PartKind
 from nodes.diffusion.folder import part_folder
 from nodes.diffusion.layouts import controlnet, t2i_adapter
+from nodes.diffusion.layouts.rules import NOT_THERE
 from nodes.diffusion.layouts.unet import Shapes
 from nodes.diffusion.model_config import explicit_config, merged, own_section
 from nodes.diffusion.part import Part, below
@@ -25,6 +26,8 @@ CLASSES: Mapping[str, PartKind] = {
 }
 SECTION = "controlnet"
 """Under which name a file's own words configure it."""
+WIDTHS = (320, 640, 1280, 1280)
+"""Those of Stable Diffusion's levels, where a folder's configuration is silent."""
 SHUFFLE = "shuffle"
 """ControlNets that read a picture's style average over its area; only their names tell."""
 
@@ -65,9 +68,14 @@ class ControlFile:
         if self.is_lora:
             return tuple(int(width) for width in self.config["skips"])
         if self.part.kind == "t2i_adapter":
-            widths = [int(width) for width in self.config["channels"]]
-            return tuple(widths + widths[-1:] if self.config["adapter_type"] == "light_adapter" else widths)
-        return tuple(int(width) for width in self.config["block_out_channels"])
+            widths = [int(width) for width in self.config.get("channels", WIDTHS)]
+            return tuple(widths + widths[-1:] if self.adapter_type == "light_adapter" else widths)
+        return tuple(int(width) for width in self.config.get("block_out_channels", WIDTHS))
+
+    @property
+    def adapter_type(self) -> str:
+        """What kind of T2I-Adapter it is: full_adapter, full_adapter_xl or light_adapter."""
+        return str(self.config.get("adapter_type", "full_adapter"))
 
 
 def open_control(path: Path) -> ControlFile:
@@ -99,7 +107,7 @@ def open_control(path: Path) -> ControlFile:
 def _found(shapes: Shapes) -> tuple[PartKind, str, Layout, dict[str, Any]] | None:
     try:
         return _recognised(shapes)
-    except (KeyError, IndexError, ValueError, StopIteration):
+    except NOT_THERE:
         return None
 
 

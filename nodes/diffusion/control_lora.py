@@ -91,6 +91,8 @@ def _weight(part: Part, original: str, own: Tensor | None) -> Tensor | None:
     up, down = part.find(f"{stem}.up"), part.find(f"{stem}.down")
     if own is None or up is None or down is None:
         return own
+    if min(own.ndim, len(up[2].shape), len(down[2].shape)) < 2:
+        return None
     left, right = (read_tensor(side[0], side[1]).float().flatten(1).to(own.device) for side in (up, down))
     if (
         left.shape[0] != own.shape[0]

@@ -17,6 +17,7 @@ from graphcore.errors import InputError, ModelFileError
 from nodes.diffusion.clip_tower import ClipTower
 from nodes.diffusion.layouts import gligen, unet
 from nodes.diffusion.layouts.gligen import GligenNetwork
+from nodes.diffusion.layouts.rules import NOT_THERE
 from nodes.diffusion.network import Grounding, Residuals
 from nodes.diffusion.part import Part, below
 from nodes.diffusion.region import Region
@@ -42,7 +43,7 @@ def open_gligen(path: Path) -> Part:
         inner = below(shapes, prefix)
         try:
             config = gligen.config_from(inner) if gligen.FIRST in inner else {}
-        except (KeyError, IndexError):
+        except NOT_THERE:
             continue
         if config.get("places"):
             return Part(name="gligen", kind="gligen", config=config, headers=(header,), prefix=prefix)

@@ -103,7 +103,7 @@ def _require_same_network(control: ControlFile, base: Part, name: str, title: st
     context = base.config.get("cross_attention_dim", 768)
     widths = tuple(int(width) for width in base.config["block_out_channels"])
     if kind == "t2i_adapter":
-        for_xl = control.config["adapter_type"] == "full_adapter_xl"
+        for_xl = control.adapter_type == "full_adapter_xl"
         is_xl = base.config.get("addition_embed_type") == "text_time"
         if for_xl != is_xl or control.widths[: len(widths)] != widths:
             _refuse(name, made_for(control), title)
@@ -121,7 +121,7 @@ def made_for(control: ControlFile) -> str:
     if control.part.kind == "sd3_controlnet":
         return "SD 3"
     if control.part.kind == "t2i_adapter":
-        return "SDXL" if control.config["adapter_type"] == "full_adapter_xl" else "Stable Diffusion 1.x"
+        return "SDXL" if control.adapter_type == "full_adapter_xl" else "Stable Diffusion 1.x"
     return made_for_width(control.context_width or 0)
 
 

@@ -116,7 +116,7 @@ class HintResolver:
             return TransformerControl(module=module, base=base, latent=latent, **acts)
         if control.part.kind == "t2i_adapter":
             cell = self.network.latent_format.downscale
-            picture = self._picture(hint.pixels, cell, channels=int(control.config["in_channels"]))
+            picture = self._picture(hint.pixels, cell, channels=int(control.config.get("in_channels", 3)))
             return AdapterControl(module=module, picture=picture, factor=cell, **acts)
         stages = len(control.config.get("conditioning_embedding_out_channels", (16, 32, 96, 256)))
         factor = 2 ** (stages - 1)

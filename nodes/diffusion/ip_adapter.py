@@ -16,6 +16,7 @@ from nodes.diffusion.attention_additions import attended_tokens
 from nodes.diffusion.entries import rows_for
 from nodes.diffusion.layouts import ip_adapter
 from nodes.diffusion.layouts.ip_adapter import IpAdapterNetwork
+from nodes.diffusion.layouts.rules import NOT_THERE
 from nodes.diffusion.network import Residuals
 from nodes.diffusion.part import Part
 from nodes.diffusion.region import Region, resized_mask
@@ -37,7 +38,7 @@ def open_ip_adapter(path: Path) -> Part:
     if not faceid:
         try:
             config = ip_adapter.config_from(shapes)
-        except (KeyError, IndexError, ValueError, ZeroDivisionError):
+        except NOT_THERE:
             config = {}
         if config.get("places"):
             return Part(name="ip_adapter", kind="ip_adapter", config=config, headers=(header,))

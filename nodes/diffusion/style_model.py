@@ -10,6 +10,7 @@ import torch
 
 from graphcore.errors import InputError, ModelFileError
 from nodes.diffusion.layouts import style_model
+from nodes.diffusion.layouts.rules import NOT_THERE
 from nodes.diffusion.part import Part
 from nodes.diffusion.precision import Precision
 from nodes.diffusion.safetensors_header import read_header
@@ -32,7 +33,7 @@ def open_style_model(path: Path) -> Part:
         try:
             config = style_model.config_from(shapes)
             return Part(name="style_model", kind="style_model", config=config, headers=(header,))
-        except (KeyError, ValueError):
+        except NOT_THERE:
             what = "is no style model; choose a T2I style adapter"
     raise ModelFileError(f"{path.name} {what}.", code="model-file-family", location=str(path))
 

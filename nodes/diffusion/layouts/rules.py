@@ -13,6 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+NOT_THERE = (KeyError, IndexError, ValueError, TypeError, ZeroDivisionError, StopIteration)
+"""What reading a configuration from shapes raises where they are not a network's."""
 FormKind = Literal["plain", "linear", "transposed", "rows", "swapped"]
 
 
