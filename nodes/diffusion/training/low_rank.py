@@ -86,12 +86,14 @@ class LowRank(LayerAdapter):
     @property
     def down(self) -> Tensor:
         """From the layer's input to the rank."""
-        return self.tensors["lora_down"]
+        down: Tensor = self.tensors["lora_down"]
+        return down
 
     @property
     def up(self) -> Tensor:
         """From the rank to the layer's output."""
-        return self.tensors["lora_up"]
+        up: Tensor = self.tensors["lora_up"]
+        return up
 
     def forward(self, x: Tensor) -> Tensor:
         down, up = self.down.to(x.dtype), self.up.to(x.dtype)
@@ -112,7 +114,7 @@ class HadamardProduct(LayerAdapter):
         self.add("hada_w2_b", torch.randn(rank, columns, generator=stream))
 
     def delta(self) -> Tensor:
-        first = self.tensors["hada_w1_a"] @ self.tensors["hada_w1_b"]
+        first: Tensor = self.tensors["hada_w1_a"] @ self.tensors["hada_w1_b"]
         second = self.tensors["hada_w2_a"] @ self.tensors["hada_w2_b"]
         return (first * second).reshape(self.shape)
 
