@@ -170,6 +170,13 @@ def _scheduler(header: Header, family: Family, said: Mapping[str, Any]) -> dict[
         found["prediction_type"] = "v_prediction"
     if "ztsnr" in header.tensors:
         found["rescale_betas_zero_snr"] = True
+    if "edm_mean" in header.tensors:
+        raise ModelFileError(
+            f"{header.path.name} is Playground v2.5, whose latents are normalized otherwise than SDXL's; it is not "
+            "supported, so choose another model.",
+            code="model-file-family",
+            location=str(header.path),
+        )
     if "edm_vpred.sigma_max" in header.tensors:
         found |= _continuous(header)
     return {**found, **said.get("scheduler", {})}

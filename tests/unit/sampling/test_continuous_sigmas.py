@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers import EDMEulerScheduler
 
-from graphcore import Context, InputError, detached_context
+from graphcore import Context, InputError, ModelFileError, detached_context
 from nodes.diffusion.checkpoint import open_checkpoint
 from nodes.diffusion.codecs import ValueCodec
 from nodes.diffusion.families.family import diffusion
@@ -137,3 +137,11 @@ def test_marker_tensors_and_schedulers_say_so_too(tmp_path: Path) -> None:
     plain = diffusion({"_class_name": "EDMEulerScheduler"})
     assert isinstance(plain, ContinuousEdm)
     assert plain.preconditioned
+
+
+def test_latents_that_are_normalized_otherwise_are_refused(tmp_path: Path) -> None:
+    """Playground v2.5 looks like SDXL, and would draw mud."""
+    markers = {"edm_mean": torch.zeros(1, 4, 1, 1), "edm_std": torch.ones(1, 4, 1, 1)}
+    file = models.write(tmp_path / "playground.safetensors", {**models.sdxl_state(), **markers})
+    with pytest.raises(ModelFileError, match=r"is Playground v2\.5"):
+        open_checkpoint(file)
