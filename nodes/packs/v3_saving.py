@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from graphcore.errors import InputError
 from nodes.output_files import OutputNames
 from nodes.packs.faces import run_context
+from nodes.packs.sound_files import sound_bytes
 from nodes.packs.v3_inputs import FolderType
 
 if TYPE_CHECKING:
@@ -243,45 +244,25 @@ class AudioSaveHelper:
         filename_prefix: str,
         folder_type: FolderType | str = FolderType.output,
         cls: Any = None,
-        format: str = "wav",
+        format: str = "flac",
         quality: str = "128k",
     ) -> list[SavedResult]:
-        """Write each sound of the batch as a WAV file; raises InputError for other formats, which need a codec."""
-        del cls, quality
-        if format != "wav":
-            raise InputError(
-                f"Sound cannot be written as {format} here; choose wav.", code="unsupported-choice"
-            )
-        return [
-            _write(_wav(sound, int(audio["sample_rate"])), filename_prefix, ".wav", folder_type, place=place)
-            for place, sound in enumerate(audio["waveform"])
-        ]
+        """Write each sound of the batch as a WAV, FLAC, MP3 or Opus file; raises as `sound_bytes` does."""
+        rate, saved = int(audio["sample_rate"]), []
+        for place, sound in enumerate(audio["waveform"]):
+            data = sound_bytes(sound, rate, format, quality=quality, texts=_texts(cls, place))
+            saved.append(_write(data, filename_prefix, f".{format}", folder_type, place=place))
+        return saved
 
     @staticmethod
     def get_save_audio_ui(
         audio: Mapping[str, Any],
         filename_prefix: str,
         cls: Any = None,
-        format: str = "wav",
+        format: str = "flac",
         quality: str = "128k",
     ) -> SavedAudios:
         """Write each sound into the output folder, and show them."""
         return SavedAudios(
             AudioSaveHelper.save_audio(audio, filename_prefix, FolderType.output, cls, format, quality)
         )
-
-
-def _wav(sound: Any, rate: int) -> bytes:
-    """Sound (channels, samples) in [-1, 1] as a WAV file of 16 bits."""
-    import wave
-
-    import numpy
-
-    values = sound.detach().float().cpu().clamp(-1, 1).mul(32767).round().numpy().astype(numpy.int16)
-    stream = io.BytesIO()
-    with wave.open(stream, "wb") as written:
-        written.setnchannels(values.shape[0])
-        written.setsampwidth(2)
-        written.setframerate(rate)
-        written.writeframes(values.T.tobytes())
-    return stream.getvalue()

@@ -48,7 +48,7 @@ class PreviewAudio(UIOutput):
 
     def __init__(self, audio: Mapping[str, Any], cls: Any = None, **kwargs: Any) -> None:
         del kwargs
-        self.values = AudioSaveHelper.save_audio(audio, _temporary(), FolderType.temp, cls)
+        self.values = AudioSaveHelper.save_audio(audio, _temporary(), FolderType.temp, cls, format="wav")
 
     def as_dict(self) -> dict[str, Any]:
         return {"audio": self.values}

@@ -173,3 +173,18 @@ def test_previews_are_shown_from_the_temporary_folder(advanced: Loaded) -> None:
     (file,) = shown.files("seen")
     assert file["type"] == "temp"
     assert (advanced.settings.output_dir.parent / "temp" / file["filename"]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("kind", "start"),
+    [("wav", b"RIFF"), ("preview", b"RIFF"), ("flac", b"fLaC"), ("mp3", b"ID3"), ("opus", b"OggS")],
+)
+def test_sound_is_saved(advanced: Loaded, kind: str, start: bytes) -> None:
+    if kind in ("flac", "mp3", "opus"):
+        pytest.importorskip("av")
+    shown = advanced.show(s=node("V3Sound", format=kind))
+    (file,) = shown.files("s", "audio")
+    folder = advanced.settings.output_dir
+    path = (folder if kind != "preview" else folder.parent / "temp") / file["filename"]
+    assert path.read_bytes().startswith(start)
+    assert file["type"] == ("temp" if kind == "preview" else "output")

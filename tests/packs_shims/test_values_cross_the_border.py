@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
 import pytest
 import torch
 
 from graphcore.errors import InputError
 from nodes.packs.exchange import from_comfy, to_comfy
+from nodes.packs.v3_media import VideoFromFile
 from nodes.steering import ClipVision
 from nodes.upscaling import UpscaleModel
 from nodes.values import (
@@ -148,3 +152,15 @@ def test_videos_are_objects_with_components() -> None:
     assert back.fps == 2.0
     assert torch.equal(back.frames.pixels, video.frames.pixels)
     assert torch.equal(back.audio.waveform, audio.waveform)
+
+
+def test_videos_are_files_and_streams(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    video = to_comfy("VIDEO", Video(frames=Image(torch.rand(4, 16, 16, 3)), fps=4.0))
+    video.save_to(tmp_path / "a.mp4", metadata={"prompt": {"1": {}}})
+    stream = io.BytesIO()
+    video.save_to(stream)
+    for file in (str(tmp_path / "a.mp4"), stream):
+        read = VideoFromFile(file)
+        assert (read.get_frame_count(), read.get_dimensions(), read.get_duration()) == (4, (16, 16), 1.0)
+        assert isinstance(from_comfy("VIDEO", read), Video)

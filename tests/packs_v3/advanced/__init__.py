@@ -369,6 +369,28 @@ class Save(io.ComfyNode):
         return io.NodeOutput(ui=save(images, "v3/saved", cls=cls))
 
 
+class Sound(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="V3Sound",
+            category="tests/v3",
+            is_output_node=True,
+            inputs=[io.Combo.Input("format", options=["wav", "flac", "mp3", "opus", "preview"])],
+            outputs=[io.Audio.Output()],
+        )
+
+    @classmethod
+    def execute(cls, format):
+        wave = torch.sin(torch.arange(8000) * 0.2)[None, None].expand(1, 2, -1)
+        audio = {"waveform": wave, "sample_rate": 16000}
+        if format == "preview":
+            return io.NodeOutput(audio, ui=ui.PreviewAudio(audio, cls=cls))
+        return io.NodeOutput(
+            audio, ui=ui.AudioSaveHelper.get_save_audio_ui(audio, "tone", cls=cls, format=format)
+        )
+
+
 class Make(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -421,6 +443,7 @@ class Advanced(ComfyExtension):
             Show,
             Save,
             Make,
+            Sound,
             Use,
         ]
 

@@ -1,0 +1,79 @@
+"""Sound as files: WAV always, FLAC, MP3 and Opus where PyAV is installed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Final
+
+from graphcore.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_CODECS: Final = {"flac": ("flac", "flac"), "mp3": ("mp3", "libmp3lame"), "opus": ("ogg", "libopus")}
+_OPUS_RATE: Final = 48000
+
+
+def sound_bytes(
+    sound: Tensor, rate: int, format: str, *, quality: str = "128k", texts: Mapping[str, str] | None = None
+) -> bytes:
+    """Sound (channels, samples) in [-1, 1], at `rate` samples a second, as a file of a format, with texts in it.
+
+    `quality` is a bit rate ("128k"), or "V0" for MP3's best. Raises InputError for an unknown format or more than two
+    channels, ResourceError if PyAV is wanted and not there.
+    """
+    if format == "wav":
+        return _wav(sound, rate)
+    if format not in _CODECS:
+        raise InputError(
+            f"Sound cannot be written as '{format}'; choose wav, {', '.join(_CODECS)}.",
+            code="unsupported-choice",
+        )
+    if sound.shape[0] not in (1, 2):
+        raise InputError(f"The sound has {sound.shape[0]} channels; give it one or two.", code="bad-audio")
+    return _encoded(sound, rate, format, quality, texts or {})
+
+
+def _encoded(sound: Tensor, rate: int, format: str, quality: str, texts: Mapping[str, str]) -> bytes:
+    import numpy
+
+    from nodes.diffusion.animations import require_pyav
+
+    av = require_pyav()
+    kind, codec = _CODECS[format]
+    layout = "mono" if sound.shape[0] == 1 else "stereo"
+    stream = io.BytesIO()
+    with av.open(stream, "w", format=kind) as container:
+        for name, text in texts.items():
+            container.metadata[name] = text
+        track = container.add_stream(codec, rate=_OPUS_RATE if format == "opus" else rate, layout=layout)
+        if format != "flac":
+            track.bit_rate = 320_000 if quality == "V0" else int(quality.removesuffix("k")) * 1000
+        samples = numpy.ascontiguousarray(sound.detach().float().cpu().numpy())
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=layout)
+        frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), 0
+        resampler = av.AudioResampler(
+            format=track.format.name, layout=layout, rate=track.rate, frame_size=track.frame_size or None
+        )
+        for ready in (*resampler.resample(frame), *resampler.resample(None)):
+            container.mux(track.encode(ready))
+        container.mux(track.encode(None))
+    return stream.getvalue()
+
+
+def _wav(sound: Any, rate: int) -> bytes:
+    """16 bits a sample."""
+    import wave
+
+    import numpy
+
+    values = sound.detach().float().cpu().clamp(-1, 1).mul(32767).round().numpy().astype(numpy.int16)
+    stream = io.BytesIO()
+    with wave.open(stream, "wb") as written:
+        written.setnchannels(values.shape[0])
+        written.setsampwidth(2)
+        written.setframerate(rate)
+        written.writeframes(values.T.tobytes())
+    return stream.getvalue()
