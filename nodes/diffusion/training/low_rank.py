@@ -116,7 +116,8 @@ class HadamardProduct(LayerAdapter):
     def delta(self) -> Tensor:
         first: Tensor = self.tensors["hada_w1_a"] @ self.tensors["hada_w1_b"]
         second = self.tensors["hada_w2_a"] @ self.tensors["hada_w2_b"]
-        return (first * second).reshape(self.shape)
+        product: Tensor = (first * second).reshape(self.shape)
+        return product
 
 
 class KroneckerProduct(LayerAdapter):
