@@ -18,7 +18,7 @@ from server.records import Progress, RunRequest, State, StoredEvent
 from server.store import queries
 from server.store import runs as rows
 from server.store.database import Database
-from server.store.events import append_events
+from server.store.events import append_while_open
 
 RETRY_S: Final = 1.0
 _log = logging.getLogger(__name__)
@@ -64,16 +64,18 @@ class Ledger:
         self._hub.publish(progress, run.record)
 
     def record(self, run: OpenRun, events: Sequence[Mapping[str, Any]]) -> None:
-        """Store events, and publish them once they are durable."""
+        """Store events, and publish them once they are durable; those of a run that ends before that are left out."""
         first = run.next_event
         bodies = [body_of(event) for event in events]
         run.next_event += len(bodies)
         record = run.record
-        future = self._database.write(partial(append_events, seq=record.seq, first=first, events=bodies))
+        future = self._database.write(partial(append_while_open, seq=record.seq, first=first, events=bodies))
 
-        def stored(done: asyncio.Future[None]) -> None:
+        def stored(done: asyncio.Future[bool]) -> None:
             if not done.cancelled() and (error := done.exception()) is not None:
                 _log.error("Events of the run %s could not be stored: %s", record.id, error)
+            elif not done.cancelled() and not done.result():
+                return
             for place, body in enumerate(bodies):
                 if body["event"] in ("node-finished", "node-failed"):
                     run.progress.pop(str(body.get("node")), None)
@@ -98,9 +100,9 @@ class Ledger:
     async def cancel(self, run: OpenRun, reason: str) -> bool:
         """End a run that no worker has begun; False if one has, or it has ended. Raises StoreError."""
         ending = cancelled(run, reason)
+        run.next_event += len(ending.events)
         ended = await self._database.write(partial(rows.cancel_run, seq=run.record.seq, ending=ending))
         if ended:
-            run.next_event += 1
             self._settle(run, ending)
         return ended
 

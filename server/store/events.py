@@ -20,6 +20,16 @@ def append_events(
         )
 
 
+def append_while_open(
+    connection: sqlite3.Connection, seq: int, first: int, events: Sequence[Mapping[str, object]]
+) -> bool:
+    """Store events of a run, unless it has ended meanwhile; then False."""
+    still = connection.execute("SELECT 1 FROM runs WHERE seq = ? AND finished IS NULL", (seq,)).fetchone()
+    if still is not None:
+        append_events(connection, seq, first, events)
+    return still is not None
+
+
 def events_after(
     connection: sqlite3.Connection, run: RunRecord, after: int, batches: int = -1
 ) -> list[StoredEvent]:

@@ -172,15 +172,15 @@ def test_a_guest_cannot_put_its_prompt_in_the_place_of_the_owners_by_taking_its_
 
 def test_the_owner_interrupts_and_takes_out_its_own_of_two_prompts_of_one_id(shared: Served) -> None:
     with ComfyClient(shared, "owner-of-a-long-run") as client:
-        prompt_id = client.queue(steps_prompt(2000), prompt_id="long")
+        prompt_id = client.queue(steps_prompt(100_000), prompt_id="long")
+        while not shared.get("/queue").json["queue_running"]:
+            time.sleep(0.02)
         assert (
             shared.post("/prompt", {"prompt": steps_prompt(1), "prompt_id": "long"}, AS_GUEST).status == 200
         )
 
         shared.post("/queue", {"delete": ["long"]})
         assert len(shared.get("/queue").json["queue_pending"]) == 1
-        while not shared.get("/queue").json["queue_running"]:
-            time.sleep(0.02)
         shared.post("/interrupt", {"prompt_id": "long"})
         assert messages(client.until_done(prompt_id), "execution_interrupted")
 
