@@ -218,6 +218,8 @@ def _described(value: object) -> str:
         return f"{type(value).__name__}{tuple(shape)}"
     if isinstance(value, (str, int, float, bool, type(None))):
         return shown(value)
+    if isinstance(value, Lazy):
+        return "(on demand)"
     if isinstance(value, (list, tuple, Each)):
         return f"{type(value).__name__} of {len(value)}"
     for name in getattr(type(value), "__dataclass_fields__", ()):

@@ -77,6 +77,13 @@ def serve(config: Path | None, **options: Any) -> None:
     from graphcore.worker.configuration import build_registry
     from server.running import serve as run_server
 
+    for pack in settings.node_packs:
+        if not pack.exists():
+            raise InputError(
+                f"There is no node pack at '{pack}'; --node-pack names a folder, or a .py file.",
+                code="node-pack",
+                location=str(pack),
+            )
     registry = build_registry(settings.packs, settings.node_module)
     asyncio.run(run_server(settings, registry, modules=route_modules(), tell=tell_ready))
 
