@@ -4,7 +4,7 @@ let signIn = () => Promise.reject(new Failure(401, { code: "unauthorized", messa
 const watchers = new Set();
 
 /** What the server, or the way to it, had to object. */
-export class Failure extends Error {
+class Failure extends Error {
   constructor(status, { code, message, problems = [] }) {
     super(message);
     this.status = status;
@@ -30,7 +30,14 @@ export async function send(method, path, { body = null, type = null, headers = {
   for (;;) {
     let response;
     try {
-      response = await fetch(path, { method, body, headers: given, signal, credentials: "same-origin", redirect: "error" });
+      response = await fetch(path, {
+        method,
+        body,
+        headers: given,
+        signal,
+        credentials: "same-origin",
+        redirect: "error",
+      });
     } catch (error) {
       if (error.name === "AbortError") throw error;
       watchers.forEach((tell) => tell(false));
@@ -52,7 +59,7 @@ export async function get(path, options) {
 }
 
 /** Send JSON text, get JSON. */
-export async function post(path, text, headers = {}) {
+async function post(path, text, headers = {}) {
   return (await send("POST", path, { body: text, type: "application/json", headers })).json();
 }
 
@@ -98,7 +105,10 @@ async function failure(response) {
   } catch {
     // Not the server's own shape: a proxy's page, perhaps.
   }
-  const plain = { code: `http-${response.status}`, message: `The server answered with status ${response.status}.` };
+  const plain = {
+    code: `http-${response.status}`,
+    message: `The server answered with status ${response.status}.`,
+  };
   return new Failure(response.status, error && error.message ? error : plain);
 }
 

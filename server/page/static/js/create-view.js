@@ -1,18 +1,17 @@
 // Make pictures: choose a workflow, fill in its form, watch the run.
 
-import { get, send, submit } from "./api.js";
+import { get, submit } from "./api.js";
 import { say } from "./announce.js";
-import { askLine, confirm } from "./dialogs.js";
-import { el, fill, uniqueId } from "./dom.js";
+import { el } from "./dom.js";
 import { makeForm } from "./form.js";
 import { drawGraph } from "./graph-view.js";
 import { refreshQueue } from "./queue.js";
 import { address, go, note } from "./router.js";
 import { makeStage } from "./stage.js";
 import * as drafts from "./drafts.js";
+import { workflowBar } from "./workflow-bar.js";
 
 const FIRST = "text-to-image";
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._ -]{0,99}$/;
 
 /** The view for a place: nothing, `example/name`, `saved/name`, `run/id` or `file`. */
 export async function createView(parts, query, opened) {
@@ -41,16 +40,29 @@ function firstSource(saved, examples) {
 }
 
 function nothingYet(told = "There is no workflow here yet.") {
-  const element = el("div", { class: "empty" },
-    el("h1", {}, "Create"), el("p", {}, told),
-    el("p", {}, "Open a workflow, or a picture that carries one: drop it anywhere on this page, paste it, or choose it."),
-    el("button", { type: "button", class: "primary", onclick: () => document.getElementById("open").click() }, "Open a file"));
+  const element = el(
+    "div",
+    { class: "empty" },
+    el("h1", {}, "Create"),
+    el("p", {}, told),
+    el(
+      "p",
+      {},
+      "Open a workflow, or a picture that carries one: drop it anywhere on this page, paste it, or choose it.",
+    ),
+    el(
+      "button",
+      { type: "button", class: "primary", onclick: () => document.getElementById("open").click() },
+      "Open a file",
+    ),
+  );
   return { element, title: "Create", close() {} };
 }
 
 function view({ source, sheet, saved, examples, query }) {
   const key = `${source.kind}/${source.name}`;
-  const place = (run) => address(["create", source.kind, ...(source.name ? [source.name] : [])], run ? { run } : {});
+  const place = (run) =>
+    address(["create", source.kind, ...(source.name ? [source.name] : [])], run ? { run } : {});
   const names = new Map(sheet.nodes.map((node) => [node.id, node.title]));
   const nameOf = (node) => names.get(node) || names.get(node.split(":")[0]) || node;
   const again = source.kind === "run" || source.kind === "file";
@@ -63,22 +75,36 @@ function view({ source, sheet, saved, examples, query }) {
   if (draft) form.restore(draft);
   const problems = sheet.problems.filter((problem) => !form.unfilled(problem));
   const graph = drawGraph({ ...sheet, problems });
-  const firstTime = el("div", { class: "hint-card" },
-    el("p", { class: "big" }, "Your picture will appear here."), el("p", { class: "muted" }, "Change what you like, then press Run. Nothing leaves this server."));
+  const firstTime = el(
+    "div",
+    { class: "hint-card" },
+    el("p", { class: "big" }, "Your picture will appear here."),
+    el("p", { class: "muted" }, "Change what you like, then press Run. Nothing leaves this server."),
+  );
   let reported = null;
   const stage = makeStage({
-    nameOf, empty: firstTime,
+    nameOf,
+    empty: firstTime,
     onstanding(standing) {
       graph.update(standing);
       if (standing.failures.length && reported !== standing.run) {
         reported = standing.run;
-        form.show("The run failed", standing.failures.map((failure) => ({ ...failure, node: failure.node.split(":")[0] })), nameOf, false);
+        form.show(
+          "The run failed",
+          standing.failures.map((failure) => ({ ...failure, node: failure.node.split(":")[0] })),
+          nameOf,
+          false,
+        );
         graph.select(standing.failures[0].node.split(":")[0]);
       }
     },
     onended: () => refreshQueue(),
   });
-  const run = el("button", { type: "submit", class: "primary run", disabled: sheet.document === null }, "Run");
+  const run = el(
+    "button",
+    { type: "submit", class: "primary run", disabled: sheet.document === null },
+    "Run",
+  );
   const submitForm = async (event) => {
     event.preventDefault();
     if (sheet.document === null || run.hasAttribute("aria-disabled")) return;
@@ -96,75 +122,78 @@ function view({ source, sheet, saved, examples, query }) {
       refreshQueue();
       if (matchMedia("(max-width: 60rem)").matches) stage.element.scrollIntoView({ block: "start" });
     } catch (error) {
-      form.show(error.problems && error.problems.length ? "It cannot run like this" : "It could not be sent", error.problems?.length ? error.problems : [{ message: error.message, code: error.code }], nameOf);
+      form.show(
+        error.problems && error.problems.length ? "It cannot run like this" : "It could not be sent",
+        error.problems?.length ? error.problems : [{ message: error.message, code: error.code }],
+        nameOf,
+      );
       graph.report(error.problems || []);
       if (error.problems?.[0]?.node) graph.select(error.problems[0].node);
     } finally {
       run.removeAttribute("aria-disabled");
     }
   };
-  const reset = () => { drafts.drop(key); go(place()); };
-  const formElement = el("form", { class: "panel", novalidate: true, onsubmit: submitForm, "aria-label": "Settings", onkeydown: (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submitForm(event);
-  } },
+  const reset = () => {
+    drafts.drop(key);
+    go(place());
+  };
+  const formElement = el(
+    "form",
+    {
+      class: "panel",
+      novalidate: true,
+      onsubmit: submitForm,
+      "aria-label": "Settings",
+      onkeydown: (event) => {
+        if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submitForm(event);
+      },
+    },
     form.element,
     form.empty && el("p", { class: "muted" }, "This workflow asks for nothing."),
-    el("div", { class: "actions sticky" }, run, el("button", { type: "button", class: "quiet", onclick: reset }, "Reset"), el("span", { class: "hint keys" }, "Ctrl + Enter")));
+    el(
+      "div",
+      { class: "actions sticky" },
+      run,
+      el("button", { type: "button", class: "quiet", onclick: reset }, "Reset"),
+      el("span", { class: "hint keys" }, "Ctrl + Enter"),
+    ),
+  );
   if (problems.length) form.show("This workflow cannot run as it is", problems, nameOf, false);
 
-  const element = el("div", { class: "create" },
-    el("div", { class: "head" },
+  const element = el(
+    "div",
+    { class: "create" },
+    el(
+      "div",
+      { class: "head" },
       el("h1", {}, sheet.title || heading(source)),
       sheet.description && el("p", { class: "lead" }, sheet.description),
-      toolbar({ source, sheet, saved, examples, form })),
+      workflowBar({ source, sheet, saved, examples, form }),
+    ),
     formElement,
-    el("div", { class: "side" }, stage.element,
-      el("details", { class: "panel how", open: true }, el("summary", {}, el("h2", {}, "How it is made")), graph.element)));
+    el(
+      "div",
+      { class: "side" },
+      stage.element,
+      el(
+        "details",
+        { class: "panel how", open: true },
+        el("summary", {}, el("h2", {}, "How it is made")),
+        graph.element,
+      ),
+    ),
+  );
   if (query.get("run")) stage.show(query.get("run"));
-  return { element, title: sheet.title || heading(source), close: () => stage.close(), takePicture: form.takePicture };
+  return {
+    element,
+    title: sheet.title || heading(source),
+    close: () => stage.close(),
+    takePicture: form.takePicture,
+  };
 }
 
 function heading(source) {
-  return { run: "Run again with changes", file: "From a file", saved: source.name, example: source.name }[source.kind];
-}
-
-function toolbar({ source, sheet, saved, examples, form }) {
-  const select = el("select", { id: uniqueId("workflow") });
-  const group = (label, kind, entries) => entries.length && el("optgroup", { label }, entries.map((entry) =>
-    el("option", { value: address(["create", kind, entry.name]), selected: kind === source.kind && entry.name === source.name }, entry.title || entry.name)));
-  const mine = source.kind === "run" || source.kind === "file";
-  select.append(...[
-    mine && el("option", { value: "", selected: true }, source.kind === "run" ? "From a picture or run" : "From a file"),
-    group("Saved", "saved", saved), group("Examples", "example", examples)].filter(Boolean));
-  select.addEventListener("change", () => { if (select.value) go(select.value); });
-  const save = el("button", { type: "button", disabled: sheet.document === null, onclick: () => saveAs(source, sheet, saved, form) }, "Save as…");
-  const remove = source.kind === "saved" && el("button", { type: "button", onclick: () => removeSaved(source.name) }, "Delete");
-  return el("div", { class: "toolbar" }, el("label", { for: select.id }, "Workflow"), select, save, remove);
-}
-
-async function saveAs(source, sheet, saved, form) {
-  const suggested = source.kind === "saved" ? source.name : (sheet.title || "My workflow").replace(/[^A-Za-z0-9._ -]/g, "").trim().slice(0, 100);
-  const name = await askLine("Save this workflow", "Name", suggested, "Save", (given) =>
-    (NAME.test(given) && !/[. ]$/.test(given) ? null : "Use letters, digits, spaces and . _ - and begin with a letter or digit."));
-  if (name === null) return;
-  const taken = saved.some((entry) => entry.name === name) && name !== source.name;
-  if (taken && !(await confirm("Replace it?", `There is a workflow “${name}” already.`, "Replace"))) return;
-  const inputs = [...form.changes()].map(([field, text]) => `${JSON.stringify(field)}:${text}`).join(",");
-  try {
-    const filled = await send("POST", "/page/fill", { body: `{"workflow":${sheet.document},"inputs":{${inputs}}}`, type: "application/json" });
-    await send("PUT", `/api/v1/workflows/${encodeURIComponent(name)}`, { body: await filled.text(), type: "application/json" });
-    say(`Saved as ${name}.`);
-    drafts.drop(`saved/${name}`);
-    go(address(["create", "saved", name]));
-  } catch (error) {
-    form.show("It could not be saved", error.problems?.length ? error.problems : [{ message: error.message, code: error.code }], (node) => node);
-  }
-}
-
-async function removeSaved(name) {
-  if (!(await confirm("Delete it?", `The workflow “${name}” will be gone. Pictures made with it stay.`, "Delete"))) return;
-  await send("DELETE", `/api/v1/workflows/${encodeURIComponent(name)}`);
-  drafts.drop(`saved/${name}`);
-  say(`${name} is deleted.`);
-  go("#/");
+  return { run: "Run again with changes", file: "From a file", saved: source.name, example: source.name }[
+    source.kind
+  ];
 }

@@ -14,13 +14,19 @@ export function askLine(title, label, value, yes, check) {
   const complaint = el("p", { class: "error", id: uniqueId("complaint"), hidden: true });
   input.setAttribute("aria-describedby", complaint.id);
   const field = el("label", { class: "field" }, el("span", {}, label), input);
-  return open(title, [field, complaint], yes, () => {
-    const fault = check(input.value.trim());
-    complaint.hidden = !fault;
-    complaint.textContent = fault || "";
-    if (fault) input.focus();
-    return fault ? undefined : input.value.trim();
-  }, null);
+  return open(
+    title,
+    [field, complaint],
+    yes,
+    () => {
+      const fault = check(input.value.trim());
+      complaint.hidden = !fault;
+      complaint.textContent = fault || "";
+      if (fault) input.focus();
+      return fault ? undefined : input.value.trim();
+    },
+    null,
+  );
 }
 
 /** Show a sentence that must be seen. */
@@ -32,16 +38,27 @@ export function tell(title, text, more = []) {
 export function startTokens() {
   let asking = null;
   askTokenWith(() => {
-    asking = asking || askToken().finally(() => { asking = null; });
+    asking =
+      asking ||
+      askToken().finally(() => {
+        asking = null;
+      });
     return asking;
   });
 }
 
 function askToken() {
-  const input = el("input", { type: "password", autocomplete: "current-password", required: true, spellcheck: "false" });
+  const input = el("input", {
+    type: "password",
+    autocomplete: "current-password",
+    required: true,
+    spellcheck: "false",
+  });
   const complaint = el("p", { class: "error", id: uniqueId("complaint"), hidden: true, role: "alert" });
   input.setAttribute("aria-describedby", complaint.id);
-  const told = "This server lets in who knows its token. It showed the token when it first started. Whoever runs it finds it in the file “token” of its data folder, or knows it.";
+  const told =
+    "This server lets in who knows its token. It showed the token when it first started. " +
+    "Whoever runs it finds it in the file “token” of its data folder, or knows it.";
   const field = el("label", { class: "field" }, el("span", {}, "Token"), input);
   const check = async () => {
     let known = false;
@@ -61,22 +78,38 @@ function askToken() {
 
 function open(title, content, yes, accept, refused, dismissable = true) {
   const heading = el("h2", { id: uniqueId("dialog") }, title);
-  const close = (value) => { dialog.returnValue = ""; answer = value; dialog.close(); };
+  const close = (value) => {
+    dialog.returnValue = "";
+    answer = value;
+    dialog.close();
+  };
   let answer = refused;
   const submit = async (event) => {
     event.preventDefault();
     const value = await accept();
     if (value !== undefined) close(value);
   };
-  const dialog = el("dialog", { "aria-labelledby": heading.id },
-    el("form", { method: "dialog", onsubmit: submit },
-      heading, content,
-      el("div", { class: "actions" },
+  const dialog = el(
+    "dialog",
+    { "aria-labelledby": heading.id },
+    el(
+      "form",
+      { method: "dialog", onsubmit: submit },
+      heading,
+      content,
+      el(
+        "div",
+        { class: "actions" },
         dismissable && el("button", { type: "button", onclick: () => close(refused) }, "Cancel"),
-        el("button", { type: "submit", class: "primary" }, yes))));
+        el("button", { type: "submit", class: "primary" }, yes),
+      ),
+    ),
+  );
   if (refused === undefined) {
     dialog.addEventListener("cancel", (event) => event.preventDefault());
-    dialog.addEventListener("keydown", (event) => { if (event.key === "Escape") event.preventDefault(); });
+    dialog.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") event.preventDefault();
+    });
   }
   document.body.append(dialog);
   dialog.showModal();

@@ -26,7 +26,9 @@ export function keepFocus(change) {
   const row = held.closest("[data-run]");
   change();
   if (document.activeElement === held) return;
-  const again = held.isConnected ? held : row && document.querySelector(`[data-run="${CSS.escape(row.dataset.run)}"] ${held.localName}`);
+  const again = held.isConnected
+    ? held
+    : row && document.querySelector(`[data-run="${CSS.escape(row.dataset.run)}"] ${held.localName}`);
   const place = again || document.querySelector("main h1");
   if (!again && place) place.tabIndex = -1;
   if (place && held !== document.body) place.focus({ preventScroll: true });

@@ -35,8 +35,22 @@ document.addEventListener("visibilitychange", () => {
 
 /** How a run stands before anything is known of it. */
 function unknown(run) {
-  return { run, state: "queued", nodes: new Map(), count: 0, current: null, preview: null, shown: [], failures: [],
-    error: null, started: null, seconds: null, connected: true, requeued: null, gone: false };
+  return {
+    run,
+    state: "queued",
+    nodes: new Map(),
+    count: 0,
+    current: null,
+    preview: null,
+    shown: [],
+    failures: [],
+    error: null,
+    started: null,
+    seconds: null,
+    connected: true,
+    requeued: null,
+    gone: false,
+  };
 }
 
 class Follower {
@@ -118,13 +132,20 @@ class Follower {
 }
 
 const TAKEN = {
-  "run-queued": (standing) => { standing.state = "queued"; },
+  "run-queued": (standing) => {
+    standing.state = "queued";
+  },
   "run-requeued": (standing, data) => {
     Object.assign(standing, unknown(standing.run), { requeued: data.reason || "its worker was lost" });
   },
   "run-started": (standing, data) => {
     const { requeued } = standing;
-    Object.assign(standing, unknown(standing.run), { state: "running", count: data.nodes, started: data.time, requeued });
+    Object.assign(standing, unknown(standing.run), {
+      state: "running",
+      count: data.nodes,
+      started: data.time,
+      requeued,
+    });
   },
   "nodes-cached": (standing, data) => {
     for (const node of data.nodes) standing.nodes.set(node, { state: "cached" });
@@ -147,7 +168,12 @@ const TAKEN = {
   },
   "node-failed": (standing, data) => {
     standing.nodes.set(data.node, { state: "failed", error: data.error });
-    standing.failures.push({ node: data.node, code: data.error.code, message: data.error.message, input: data.error.input });
+    standing.failures.push({
+      node: data.node,
+      code: data.error.code,
+      message: data.error.message,
+      input: data.error.input,
+    });
   },
   "node-skipped": (standing, data) => {
     standing.nodes.set(data.node, { state: "skipped", reason: data.reason });

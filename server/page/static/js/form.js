@@ -16,7 +16,13 @@ export function makeForm(sheet, { fresh, onchange, oncorrected }) {
     if (entry.widget.fresh) entry.widget.fresh(fresh);
     return entry.element;
   };
-  const summary = el("div", { class: "summary", tabindex: -1, hidden: true, role: "group", "aria-label": "What is wrong" });
+  const summary = el("div", {
+    class: "summary",
+    tabindex: -1,
+    hidden: true,
+    role: "group",
+    "aria-label": "What is wrong",
+  });
   const main = el("div", { class: "fields" }, sheet.fields.map(add));
   const more = moreFields(sheet.more, add);
   const hidden = new Set(sheet.more.flatMap((group) => group.fields.map((field) => field.name)));
@@ -35,8 +41,10 @@ export function makeForm(sheet, { fresh, onchange, oncorrected }) {
     async prepare() {
       await Promise.all(entries.map((entry) => entry.widget.settled && entry.widget.settled()));
       for (const entry of entries) if (entry.widget.beforeRun) entry.widget.beforeRun();
-      const faults = entries.filter((entry) => entry.widget.json() !== entry.widget.initial || empty(entry.field))
-        .map((entry) => ({ entry, fault: entry.widget.fault() })).filter(({ fault }) => fault);
+      const faults = entries
+        .filter((entry) => entry.widget.json() !== entry.widget.initial || empty(entry.field))
+        .map((entry) => ({ entry, fault: entry.widget.fault() }))
+        .filter(({ fault }) => fault);
       clear();
       for (const { entry, fault } of faults) setFault(entry, { code: "", message: fault });
       if (faults.length) reveal(faults[0].entry);
@@ -50,7 +58,8 @@ export function makeForm(sheet, { fresh, onchange, oncorrected }) {
     state: () => Object.fromEntries(entries.map((entry) => [entry.field.name, entry.widget.state()])),
     restore(state) {
       if (Object.keys(state).some((name) => hidden.has(name))) more.make();
-      for (const entry of entries) if (entry.field.name in state) entry.widget.restore(state[entry.field.name]);
+      for (const entry of entries)
+        if (entry.field.name in state) entry.widget.restore(state[entry.field.name]);
     },
     /** A picture for the first field that takes one; false if there is none. */
     takePicture(file) {
@@ -111,9 +120,16 @@ function makeField(field) {
   const faultId = `${id}-fault`;
   const fault = el("p", { class: "error", id: faultId, hidden: true });
   widget.control.setAttribute("aria-describedby", `${hint ? `${hintId} ` : ""}${faultId}`);
-  const narrow = ["int", "float", "boolean"].includes(field.kind) && !widget.element.querySelector?.("input[type=range]");
-  const element = el("div", { class: narrow ? "field narrow" : "field", "data-field": field.name },
-    el("label", { for: id }, field.title), widget.element, hint && el("p", { class: "hint", id: hintId }, hint), fault);
+  const narrow =
+    ["int", "float", "boolean"].includes(field.kind) && !widget.element.querySelector?.("input[type=range]");
+  const element = el(
+    "div",
+    { class: narrow ? "field narrow" : "field", "data-field": field.name },
+    el("label", { for: id }, field.title),
+    widget.element,
+    hint && el("p", { class: "hint", id: hintId }, hint),
+    fault,
+  );
   return { field, widget, element, fault };
 }
 
@@ -121,19 +137,35 @@ function makeField(field) {
 function moreFields(groups, add) {
   if (!groups.length) return { element: null, make() {} };
   const sets = el("div", {});
-  const element = el("details", { class: "more" }, el("summary", {}, "All settings"), el("p", { class: "hint" }, "Every value of every node."), sets);
+  const element = el(
+    "details",
+    { class: "more" },
+    el("summary", {}, "All settings"),
+    el("p", { class: "hint" }, "Every value of every node."),
+    sets,
+  );
   const make = () => {
     if (sets.childElementCount) return;
-    sets.append(...groups.map((group) =>
-      el("fieldset", { "data-node": group.node }, el("legend", {}, group.title), el("div", { class: "fields" }, group.fields.map(add)))));
+    sets.append(
+      ...groups.map((group) =>
+        el(
+          "fieldset",
+          { "data-node": group.node },
+          el("legend", {}, group.title),
+          el("div", { class: "fields" }, group.fields.map(add)),
+        ),
+      ),
+    );
   };
   element.addEventListener("toggle", make);
   return { element, make };
 }
 
 function entryOf(entries, problem) {
-  const targeting = (entry, exact) => entry.field.targets.some((target) =>
-    target.node === problem.node && (!exact || target.input === problem.input));
+  const targeting = (entry, exact) =>
+    entry.field.targets.some(
+      (target) => target.node === problem.node && (!exact || target.input === problem.input),
+    );
   const exact = problem.input && entries.find((entry) => targeting(entry, true));
   if (exact || problem.input) return exact || null;
   return entries.find((entry) => problem.node && targeting(entry, false)) || null;
@@ -152,7 +184,15 @@ function problemItem(problem, entry, nameOf) {
   const place = entry
     ? el("button", { type: "button", class: "link", onclick: () => reveal(entry) }, where)
     : where && el("strong", {}, where);
-  return el("li", {}, place, place && ": ", problem.message, " ", problem.code && el("code", {}, problem.code));
+  return el(
+    "li",
+    {},
+    place,
+    place && ": ",
+    problem.message,
+    " ",
+    problem.code && el("code", {}, problem.code),
+  );
 }
 
 function unfold(entry) {

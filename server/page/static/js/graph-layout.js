@@ -15,10 +15,25 @@ export function layOut(ids, links) {
   const { columns, chains } = withThroughways(ids, links, layers);
   order(columns);
   place(columns);
-  const cells = new Map(columns.flat().filter((cell) => cell.id !== null).map((cell) => [cell.id, cell]));
+  const cells = new Map(
+    columns
+      .flat()
+      .filter((cell) => cell.id !== null)
+      .map((cell) => [cell.id, cell]),
+  );
   const height = Math.max(ROW, ...columns.flat().map((cell) => cell.y + cell.height));
-  const nodes = new Map([...cells].map(([id, cell]) => [id, { x: cell.layer * (COLUMN + GAP), y: cell.y, width: COLUMN, height: ROW, layer: cell.layer }]));
-  return { width: columns.length * (COLUMN + GAP) - GAP, height, nodes, links: chains.map((chain) => (chain ? pointsOf(chain) : null)) };
+  const nodes = new Map(
+    [...cells].map(([id, cell]) => [
+      id,
+      { x: cell.layer * (COLUMN + GAP), y: cell.y, width: COLUMN, height: ROW, layer: cell.layer },
+    ]),
+  );
+  return {
+    width: columns.length * (COLUMN + GAP) - GAP,
+    height,
+    nodes,
+    links: chains.map((chain) => (chain ? pointsOf(chain) : null)),
+  };
 }
 
 /** The layer of each node: one more than the greatest of those that feed it. Links that close a circle do not count. */
@@ -100,7 +115,9 @@ function order(columns) {
       cell.mean = near.length ? near.reduce((sum, other) => sum + other.rank, 0) / near.length : cell.rank;
     }
     column.sort((one, other) => one.mean - other.mean);
-    column.forEach((cell, rank) => { cell.rank = rank; });
+    column.forEach((cell, rank) => {
+      cell.rank = rank;
+    });
   };
   for (let sweep = 0; sweep < SWEEPS; sweep += 1) {
     for (const column of columns.slice(1)) sorted(column, "before");
@@ -117,7 +134,9 @@ function place(columns) {
       stack(column, (cell) => {
         const near = [...cell.before, ...cell.after];
         if (!near.length) return cell.y;
-        return near.reduce((sum, other) => sum + other.y + other.height / 2, 0) / near.length - cell.height / 2;
+        return (
+          near.reduce((sum, other) => sum + other.y + other.height / 2, 0) / near.length - cell.height / 2
+        );
       });
     }
   }
@@ -139,11 +158,16 @@ function stack(column, wish) {
 }
 
 function pointsOf(chain) {
-  return chain.map((cell, step) => {
-    const x = cell.layer * (COLUMN + GAP);
-    const y = cell.y + cell.height / 2;
-    if (step === 0) return [[x + COLUMN, y]];
-    if (step === chain.length - 1) return [[x, y]];
-    return [[x, y], [x + COLUMN, y]];
-  }).flat();
+  return chain
+    .map((cell, step) => {
+      const x = cell.layer * (COLUMN + GAP);
+      const y = cell.y + cell.height / 2;
+      if (step === 0) return [[x + COLUMN, y]];
+      if (step === chain.length - 1) return [[x, y]];
+      return [
+        [x, y],
+        [x + COLUMN, y],
+      ];
+    })
+    .flat();
 }

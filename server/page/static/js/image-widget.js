@@ -11,14 +11,24 @@ export function imageWidget(field, id) {
   const select = el("select", { id });
   const preview = el("img", { class: "thumb", alt: "", hidden: true });
   const status = el("p", { class: "hint", role: "status" });
-  const picker = el("input", { type: "file", hidden: true, accept: ACCEPTED, "aria-label": `${field.title}: choose a file` });
+  const picker = el("input", {
+    type: "file",
+    hidden: true,
+    accept: ACCEPTED,
+    "aria-label": `${field.title}: choose a file`,
+  });
   const button = el("button", { type: "button", onclick: () => picker.click() }, "Upload…");
-  const element = el("div", { class: "image-field", "data-takes": "picture" },
-    preview, el("div", { class: "stack" }, el("div", { class: "beside" }, select, button, picker), status));
+  const element = el(
+    "div",
+    { class: "image-field", "data-takes": "picture" },
+    preview,
+    el("div", { class: "stack" }, el("div", { class: "beside" }, select, button, picker), status),
+  );
   let uploading = null;
 
   const offer = (name, label = name) => {
-    if (![...select.options].some((option) => option.value === name)) select.prepend(el("option", { value: name }, label));
+    if (![...select.options].some((option) => option.value === name))
+      select.prepend(el("option", { value: name }, label));
     select.value = name;
     show();
   };
@@ -29,24 +39,33 @@ export function imageWidget(field, id) {
   };
   const take = (file) => {
     status.textContent = `Uploading ${file.name}…`;
-    uploading = upload(file).then((stored) => {
-      offer(stored.id, stored.name || file.name);
-      status.textContent = `${file.name}, ${stored.width} × ${stored.height}`;
-      say(`${file.name} is uploaded.`);
-      element.dispatchEvent(new Event("input", { bubbles: true }));
-    }, (error) => {
-      status.textContent = error.message;
-      status.classList.add("error");
-    });
+    uploading = upload(file).then(
+      (stored) => {
+        offer(stored.id, stored.name || file.name);
+        status.textContent = `${file.name}, ${stored.width} × ${stored.height}`;
+        say(`${file.name} is uploaded.`);
+        element.dispatchEvent(new Event("input", { bubbles: true }));
+      },
+      (error) => {
+        status.textContent = error.message;
+        status.classList.add("error");
+      },
+    );
     status.classList.remove("error");
     return uploading;
   };
 
   for (const name of field.choices || []) select.append(el("option", { value: name }, name || "(none)"));
-  if (field.value) offer(field.value, (field.choices || []).includes(field.value) ? field.value : `${field.value} (not here)`);
+  if (field.value)
+    offer(
+      field.value,
+      (field.choices || []).includes(field.value) ? field.value : `${field.value} (not here)`,
+    );
   else select.prepend(el("option", { value: "", selected: true }, "Choose or upload one…"));
   select.addEventListener("change", () => show());
-  preview.addEventListener("error", () => { preview.hidden = true; });
+  preview.addEventListener("error", () => {
+    preview.hidden = true;
+  });
   picker.addEventListener("change", () => {
     if (picker.files.length) take(picker.files[0]);
     picker.value = "";
@@ -60,16 +79,22 @@ export function imageWidget(field, id) {
     window.dispatchEvent(new Event("dragend"));
     take(file);
   });
-  element.addEventListener("dragover", (event) => { event.preventDefault(); element.classList.add("over"); });
+  element.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    element.classList.add("over");
+  });
   element.addEventListener("dragleave", () => element.classList.remove("over"));
   return {
     element,
     control: select,
     take,
     json: () => (select.value === "" && !field.value ? JSON.stringify("") : JSON.stringify(select.value)),
-    fault: () => (select.value === "" && !(field.choices || []).includes("") ? "Choose a picture, or upload one." : null),
+    fault: () =>
+      select.value === "" && !(field.choices || []).includes("") ? "Choose a picture, or upload one." : null,
     state: () => select.value,
-    restore: (state) => { if (state) offer(state); },
+    restore: (state) => {
+      if (state) offer(state);
+    },
     settled: () => uploading,
   };
 }

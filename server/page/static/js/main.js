@@ -53,9 +53,19 @@ function made(name, rest, query, about) {
 }
 
 function trouble(error) {
-  return el("div", { class: "empty" }, el("h1", {}, "This cannot be shown"), el("p", {}, error.message || String(error)),
+  return el(
+    "div",
+    { class: "empty" },
+    el("h1", {}, "This cannot be shown"),
+    el("p", {}, error.message || String(error)),
     error.code && el("p", {}, el("code", {}, error.code)),
-    el("div", { class: "actions center" }, el("button", { type: "button", onclick: () => location.reload() }, "Try again"), el("a", { class: "button", href: "#/" }, "Create")));
+    el(
+      "div",
+      { class: "actions center" },
+      el("button", { type: "button", onclick: () => location.reload() }, "Try again"),
+      el("a", { class: "button", href: "#/" }, "Create"),
+    ),
+  );
 }
 
 function mark(name) {
@@ -68,8 +78,13 @@ function mark(name) {
 async function start() {
   startTheme(document.getElementById("theme"));
   startTokens();
-  onReach((reached) => { document.getElementById("offline").hidden = reached; });
-  document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
+  onReach((reached) => {
+    document.getElementById("offline").hidden = reached;
+  });
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    main.focus();
+  });
   const about = await reached();
   document.getElementById("editor").hidden = !about.editor;
   document.getElementById("version").textContent = `graphcore ${about.version}`;

@@ -19,10 +19,22 @@ export function startOpening({ button, picker, veil, takePicture }) {
   });
   let depth = 0;
   const carriesFiles = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
-  const lift = () => { depth = 0; veil.hidden = true; };
-  window.addEventListener("dragenter", (event) => { if (carriesFiles(event)) { depth += 1; veil.hidden = false; } });
-  window.addEventListener("dragleave", (event) => { if (carriesFiles(event) && (depth -= 1) <= 0) lift(); });
-  window.addEventListener("dragover", (event) => { if (carriesFiles(event)) event.preventDefault(); });
+  const lift = () => {
+    depth = 0;
+    veil.hidden = true;
+  };
+  window.addEventListener("dragenter", (event) => {
+    if (carriesFiles(event)) {
+      depth += 1;
+      veil.hidden = false;
+    }
+  });
+  window.addEventListener("dragleave", (event) => {
+    if (carriesFiles(event) && (depth -= 1) <= 0) lift();
+  });
+  window.addEventListener("dragover", (event) => {
+    if (carriesFiles(event)) event.preventDefault();
+  });
   window.addEventListener("dragend", lift);
   window.addEventListener("drop", (event) => {
     if (!carriesFiles(event)) return;
@@ -36,7 +48,8 @@ export function startOpening({ button, picker, veil, takePicture }) {
     const text = event.clipboardData.getData("text/plain").trim();
     const typing = event.target instanceof Element && event.target.closest("input, textarea, select");
     if (file && !(typing && text)) open(file);
-    else if (!typing && text.startsWith("{")) open(new File([text], "pasted.json", { type: "application/json" }));
+    else if (!typing && text.startsWith("{"))
+      open(new File([text], "pasted.json", { type: "application/json" }));
   });
 }
 
@@ -47,7 +60,10 @@ async function openFile(file, takePicture) {
   }
   say(`Opening ${file.name}…`);
   try {
-    const response = await send("POST", "/page/sheet", { body: await file.arrayBuffer(), type: "application/octet-stream" });
+    const response = await send("POST", "/page/sheet", {
+      body: await file.arrayBuffer(),
+      type: "application/octet-stream",
+    });
     const sheet = await response.json();
     keepOpened(sheet);
     dropDraft("file/");

@@ -14,11 +14,26 @@ export async function runView(run) {
   const nameOf = (node) => names.get(node) || names.get(node.split(":")[0]) || node;
   const graph = drawGraph({ ...sheet, problems: [] });
   const files = el("div", { class: "actions" });
-  const showFiles = (known) => fill(files,
-    el("a", { class: "button primary", href: address(["create", "run", run]) }, "Run again with changes"),
-    known.outputs.map((output) => el("a", { class: "button", href: output.url, download: output.name },
-      known.outputs.length === 1 ? `Download the ${mediaKind(output.name) === "image" ? "picture" : "file"}` : `Download ${output.name}`)),
-    sheet.document && el("button", { type: "button", onclick: () => saveText(`${fileName(card)}.json`, sheet.document) }, "Download the workflow"));
+  const showFiles = (known) =>
+    fill(
+      files,
+      el("a", { class: "button primary", href: address(["create", "run", run]) }, "Run again with changes"),
+      known.outputs.map((output) =>
+        el(
+          "a",
+          { class: "button", href: output.url, download: output.name },
+          known.outputs.length === 1
+            ? `Download the ${mediaKind(output.name) === "image" ? "picture" : "file"}`
+            : `Download ${output.name}`,
+        ),
+      ),
+      sheet.document &&
+        el(
+          "button",
+          { type: "button", onclick: () => saveText(`${fileName(card)}.json`, sheet.document) },
+          "Download the workflow",
+        ),
+    );
   let failed = false;
   const stage = makeStage({
     nameOf,
@@ -34,18 +49,35 @@ export async function runView(run) {
   });
   showFiles(card);
   stage.show(run);
-  const element = el("div", { class: "one-run" },
-    el("div", { class: "head" }, el("h1", {}, titleOf(card)), card.prompt && el("p", { class: "lead" }, card.prompt)),
+  const element = el(
+    "div",
+    { class: "one-run" },
+    el(
+      "div",
+      { class: "head" },
+      el("h1", {}, titleOf(card)),
+      card.prompt && el("p", { class: "lead" }, card.prompt),
+    ),
     stage.element,
-    el("div", { class: "facts" }, files, el("section", { class: "panel" }, el("h2", {}, "Settings"), settings(sheet))),
-    el("section", { class: "panel how" }, el("h2", {}, "How it was made"), graph.element));
+    el(
+      "div",
+      { class: "facts" },
+      files,
+      el("section", { class: "panel" }, el("h2", {}, "Settings"), settings(sheet)),
+    ),
+    el("section", { class: "panel how" }, el("h2", {}, "How it was made"), graph.element),
+  );
   return { element, title: titleOf(card), close: () => stage.close() };
 }
 
 function settings(sheet) {
   const fields = sheet.fields.filter((field) => field.kind !== "secret");
   if (!fields.length) return el("p", { class: "muted" }, "The workflow has none.");
-  return el("dl", { class: "settings" }, fields.map((field) => [el("dt", {}, field.title), el("dd", {}, shown(field.value))]));
+  return el(
+    "dl",
+    { class: "settings" },
+    fields.map((field) => [el("dt", {}, field.title), el("dd", {}, shown(field.value))]),
+  );
 }
 
 function shown(value) {
@@ -56,7 +88,12 @@ function shown(value) {
 }
 
 function fileName(card) {
-  return titleOf(card).replace(/[^A-Za-z0-9 _-]/g, "").trim().slice(0, 60) || "workflow";
+  return (
+    titleOf(card)
+      .replace(/[^A-Za-z0-9 _-]/g, "")
+      .trim()
+      .slice(0, 60) || "workflow"
+  );
 }
 
 function saveText(name, text) {

@@ -24,12 +24,20 @@ function plain(control, json, fault = () => null) {
     json,
     fault,
     state: () => control.value,
-    restore: (state) => { control.value = state; },
+    restore: (state) => {
+      control.value = state;
+    },
   };
 }
 
 function text(field, id) {
-  const input = el("input", { type: "text", id, value: field.value ?? "", placeholder: field.placeholder, autocomplete: "off" });
+  const input = el("input", {
+    type: "text",
+    id,
+    value: field.value ?? "",
+    placeholder: field.placeholder,
+    autocomplete: "off",
+  });
   return plain(input, () => JSON.stringify(input.value));
 }
 
@@ -40,18 +48,38 @@ function multiline(field, id) {
 }
 
 function secret(field, id) {
-  const input = el("input", { type: "password", id, autocomplete: "off", placeholder: field.required ? "" : "Leave empty to keep it" });
+  const input = el("input", {
+    type: "password",
+    id,
+    autocomplete: "off",
+    placeholder: field.required ? "" : "Leave empty to keep it",
+  });
   const json = () => (input.value === "" ? "null" : JSON.stringify(input.value));
-  return plain(input, json, () => (field.required && input.value === "" ? "Enter it again; it is not kept." : null));
+  return plain(input, json, () =>
+    field.required && input.value === "" ? "Enter it again; it is not kept." : null,
+  );
 }
 
 function whole(field, id) {
   const given = String(field.value ?? "");
   const fits = WHOLE.test(given) && BigInt(given) < EXACT && BigInt(given) > -EXACT;
-  const input = fits || given === ""
-    ? el("input", { type: "number", id, min: field.minimum, max: field.maximum, step: field.step || 1, inputmode: "numeric", value: given })
-    : el("input", { type: "text", id, inputmode: "numeric", value: given });
-  return plain(input, () => wholeJson(input.value), () => wholeFault(input, field));
+  const input =
+    fits || given === ""
+      ? el("input", {
+          type: "number",
+          id,
+          min: field.minimum,
+          max: field.maximum,
+          step: field.step || 1,
+          inputmode: "numeric",
+          value: given,
+        })
+      : el("input", { type: "text", id, inputmode: "numeric", value: given });
+  return plain(
+    input,
+    () => wholeJson(input.value),
+    () => wholeFault(input, field),
+  );
 }
 
 function wholeJson(value) {
@@ -69,7 +97,15 @@ function wholeFault(input, field) {
 }
 
 function float(field, id) {
-  const input = el("input", { type: "number", id, min: field.minimum, max: field.maximum, step: field.step || "any", inputmode: "decimal", value: field.value ?? "" });
+  const input = el("input", {
+    type: "number",
+    id,
+    min: field.minimum,
+    max: field.maximum,
+    step: field.step || "any",
+    inputmode: "decimal",
+    value: field.value ?? "",
+  });
   const short = field.minimum !== null && field.maximum !== null && field.maximum - field.minimum <= 1;
   const fault = () => {
     const number = input.valueAsNumber;
@@ -78,22 +114,47 @@ function float(field, id) {
     if (field.maximum !== null && number > field.maximum) return `It must be ${field.maximum} or less.`;
     return null;
   };
-  const json = () => (Number.isFinite(input.valueAsNumber) ? String(input.valueAsNumber) : JSON.stringify(input.value));
+  const json = () =>
+    Number.isFinite(input.valueAsNumber) ? String(input.valueAsNumber) : JSON.stringify(input.value);
   if (!short) return plain(input, json, fault);
-  const slider = el("input", { type: "range", min: field.minimum, max: field.maximum, step: field.step || 0.01, value: field.value ?? 0, "aria-label": `${field.title}, slider`, tabindex: -1 });
-  slider.addEventListener("input", () => { input.value = slider.value; input.dispatchEvent(new Event("input", { bubbles: true })); });
-  input.addEventListener("input", () => { slider.value = input.value; });
+  const slider = el("input", {
+    type: "range",
+    min: field.minimum,
+    max: field.maximum,
+    step: field.step || 0.01,
+    value: field.value ?? 0,
+    "aria-label": `${field.title}, slider`,
+    tabindex: -1,
+  });
+  slider.addEventListener("input", () => {
+    input.value = slider.value;
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+  input.addEventListener("input", () => {
+    slider.value = input.value;
+  });
   const widget = plain(input, json, fault);
   widget.element = el("div", { class: "beside" }, slider, input);
-  widget.restore = (state) => { input.value = state; slider.value = state; };
+  widget.restore = (state) => {
+    input.value = state;
+    slider.value = state;
+  };
   return widget;
 }
 
 function boolean(field, id) {
-  const input = el("input", { type: "checkbox", id, class: "switch", role: "switch", checked: field.value === true });
+  const input = el("input", {
+    type: "checkbox",
+    id,
+    class: "switch",
+    role: "switch",
+    checked: field.value === true,
+  });
   const [off, on] = field.labels || ["Off", "On"];
   const word = el("span", { class: "muted", "aria-hidden": "true" });
-  const show = () => { word.textContent = input.checked ? on : off; };
+  const show = () => {
+    word.textContent = input.checked ? on : off;
+  };
   input.addEventListener("change", show);
   show();
   return {
@@ -102,18 +163,29 @@ function boolean(field, id) {
     json: () => String(input.checked),
     fault: () => null,
     state: () => input.checked,
-    restore: (state) => { input.checked = state; show(); },
+    restore: (state) => {
+      input.checked = state;
+      show();
+    },
   };
 }
 
 function choice(field, id) {
   const choices = field.choices || [];
   const known = choices.findIndex((entry) => JSON.stringify(entry) === JSON.stringify(field.value));
-  const select = el("select", { id }, choices.map((entry, index) =>
-    el("option", { value: index, selected: index === known }, entry === "" ? "(none)" : String(entry))));
+  const select = el(
+    "select",
+    { id },
+    choices.map((entry, index) =>
+      el("option", { value: index, selected: index === known }, entry === "" ? "(none)" : String(entry)),
+    ),
+  );
   const missing = field.value !== null && known < 0;
   if (missing) select.prepend(el("option", { value: "-1", selected: true }, `${field.value} (not here)`));
-  else if (known < 0) select.prepend(el("option", { value: "-1", selected: true }, choices.length ? "Choose…" : "There are none here"));
+  else if (known < 0)
+    select.prepend(
+      el("option", { value: "-1", selected: true }, choices.length ? "Choose…" : "There are none here"),
+    );
   const value = () => (select.value === "-1" ? field.value : choices[Number(select.value)]);
   const fault = () => {
     if (select.value !== "-1") return null;
@@ -133,14 +205,30 @@ function choice(field, id) {
 }
 
 function seed(field, id) {
-  const input = el("input", { type: "text", id, inputmode: "numeric", autocomplete: "off", spellcheck: "false", value: field.value ?? "0" });
+  const input = el("input", {
+    type: "text",
+    id,
+    inputmode: "numeric",
+    autocomplete: "off",
+    spellcheck: "false",
+    value: field.value ?? "0",
+  });
   const fresh = el("input", { type: "checkbox", id: uniqueId("fresh") });
   const label = el("label", { for: fresh.id, class: "check" }, fresh, "New for each run");
-  const widget = plain(input, () => wholeJson(input.value), () => wholeFault(input, field));
+  const widget = plain(
+    input,
+    () => wholeJson(input.value),
+    () => wholeFault(input, field),
+  );
   widget.element = el("div", { class: "beside wrap" }, input, label);
   widget.state = () => ({ value: input.value, fresh: fresh.checked });
-  widget.restore = (state) => { input.value = state.value; fresh.checked = state.fresh; };
-  widget.fresh = (yes) => { fresh.checked = yes; };
+  widget.restore = (state) => {
+    input.value = state.value;
+    fresh.checked = state.fresh;
+  };
+  widget.fresh = (yes) => {
+    fresh.checked = yes;
+  };
   widget.beforeRun = () => {
     if (fresh.checked) input.value = randomSeed(field);
   };
@@ -156,7 +244,13 @@ function randomSeed(field) {
 }
 
 const MAKERS = {
-  text, multiline, secret, float, boolean, choice, seed,
+  text,
+  multiline,
+  secret,
+  float,
+  boolean,
+  choice,
+  seed,
   int: whole,
   model: choice,
   image: imageWidget,
@@ -167,5 +261,8 @@ const MAKERS = {
 function isPlainList(value) {
   if (!Array.isArray(value) || !value.length) return false;
   const kind = typeof value[0];
-  return (kind === "number" || kind === "string") && value.every((entry) => typeof entry === kind && !String(entry).includes("\n"));
+  return (
+    (kind === "number" || kind === "string") &&
+    value.every((entry) => typeof entry === kind && !String(entry).includes("\n"))
+  );
 }
