@@ -81,9 +81,7 @@ class TextEncoder:
         """Encode a prompt that is cut into rows already, for each tower by its part's name."""
         return self._encoded(rows, layer, style)
 
-    def _encoded(
-        self, rows: Mapping[str, tuple[Chunk, ...]], layer: int | None, style: Style
-    ) -> EncodedText:
+    def _encoded(self, rows: Mapping[str, tuple[Chunk, ...]], layer: int | None, style: Style) -> EncodedText:
         longest = max(len(own) for own in rows.values())
         encoded = [
             tower.encode(tower.filled(rows[tower.spec.part], longest), layer, style) for tower in self.towers
