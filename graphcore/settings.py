@@ -14,8 +14,8 @@ class Settings:
     `models_dirs` are folders in ComfyUI's layout (checkpoints/, loras/ ...), searched in order; `extra_folders`
     adds single folders by kind. `device` is "auto", "cpu", "cuda", "cuda:1" ...; `dtype` is "auto", "fp32",
     "bf16" or "fp16". `device_memory_bytes` is how much of the device's memory may be used (None: all of it):
-    models that do not fit are streamed from the host's memory. `weights_budget_bytes` bounds what the model store keeps, `cache_bytes` the memory cache,
-    `store_bytes` the persistent store in `data_dir` (there is none without a `data_dir`).
+    models that do not fit are streamed from the host's memory. `weights_budget_bytes` bounds what the model store
+    keeps, `cache_bytes` the memory cache, `store_bytes` the persistent store in `data_dir` (there is none without one).
     """
 
     models_dirs: tuple[Path, ...] = ()

@@ -131,12 +131,14 @@ def _configuration(kind: PartKind, layout: Layout, shapes: Shapes) -> tuple[Layo
         if "decoder.mid_block.resnets.0.conv1.weight" in shapes:
             return "diffusers", vae.config_from(vae.original_shapes(shapes))
         return "original", vae.config_from(shapes)
-    if kind == "clip" and layout == "openclip":
+    return _clip_configuration(layout, shapes) if kind == "clip" else None
+
+
+def _clip_configuration(layout: Layout, shapes: Shapes) -> tuple[Layout, dict[str, Any]] | None:
+    if layout == "openclip":
         return (layout, clip.config_from_openclip(shapes)) if "positional_embedding" in shapes else None
-    if kind == "clip":
-        prefix = clip.text_prefix(shapes)
-        return None if prefix is None else (layout, clip.config_from_transformers(shapes, prefix))
-    return None
+    prefix = clip.text_prefix(shapes)
+    return None if prefix is None else (layout, clip.config_from_transformers(shapes, prefix))
 
 
 def _is_diffusers_unet(shapes: Shapes) -> bool:
