@@ -1,4 +1,4 @@
-# `make setup` once; then `make demo`, `make test`, `make check clients browser endurance` (what CI runs), `make bench`, `make docs`.
+# `make setup` once; then `make demo`, `make test`, `make check clients browser hammer` (what CI runs), `make bench`, `make docs`.
 # `make setup CPU=1` takes PyTorch without CUDA, which is far smaller.
 
 PYTHON ?= python3
@@ -11,7 +11,7 @@ PYTEST_WORKERS ?= 2
 PYTEST ?= $(BIN)/pytest -n $(PYTEST_WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test clients browser endurance check lint types docs docs-check bench bench-smoke clean
+.PHONY: help setup demo test clients browser hammer endurance check lint types docs docs-check bench bench-smoke clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -37,14 +37,17 @@ clients: $(STAMP) ## Try other people's clients, fetched from PyPI and npm (GRAP
 browser: $(EDITOR_STAMP) ## Try the pages and the node editor in Chromium
 	$(BIN)/pytest -m browser
 
-endurance: $(STAMP) ## Hammer the server: made-up requests, a hundred kills, bombs, ten thousand runs (ten minutes)
+hammer: $(STAMP) ## Send the server made-up requests of every route (a minute)
+	$(BIN)/pytest -m slow tests/unit/server/test_the_api_describes_itself.py
+
+endurance: $(STAMP) ## Try the server for long: made-up requests, a hundred kills, bombs, ten thousand runs (ten minutes)
 	$(BIN)/pytest -m slow tests/unit/server tests/security tests/acceptance/server
 
 $(EDITOR_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet $(TORCH_INDEX) -c constraints.txt -e '.[editor]'
 	@touch $(EDITOR_STAMP)
 
-check: $(STAMP) lint types docs-check test bench-smoke ## What CI runs, save for `clients`, `browser` and `endurance`
+check: $(STAMP) lint types docs-check test bench-smoke ## What CI runs, save for `clients`, `browser` and `hammer`
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -189,6 +189,10 @@ class Switch(threading.local):
     identity = False
     attention: list[Tensor] | None = None
 
+    def __reduce__(self) -> tuple[type[Switch], tuple[()]]:
+        """A copy of a network gets a switch of its own, off."""
+        return Switch, ()
+
     @contextmanager
     def set(self, perturbation: str | None, attention: list[Tensor] | None) -> Iterator[None]:
         if perturbation not in (None, *PERTURBATIONS):

@@ -107,7 +107,9 @@ def rules_for(part: Part, targets: Iterable[str]) -> tuple[Rule, ...]:
     if part.layout == "diffusers":
         return tuple(Rule(target, target) for target in targets)
     original = ORIGINAL_RULES.get(part.kind)
-    return original(part.config, targets) if original else tuple(Rule(target, target) for target in targets)
+    if original and part.config:
+        return original(part.config, targets)
+    return tuple(Rule(target, target) for target in targets)
 
 
 def check(part: Part, rules: Iterable[Rule], wanted: Mapping[str, tuple[int, ...]]) -> None:

@@ -101,5 +101,8 @@ def _inside(folder: Path, name: str) -> Path | None:
     parts = safe_parts(name)
     if parts is None or name.endswith(".map"):
         return None
-    path = folder.joinpath(*parts).resolve()
-    return path if path.is_relative_to(folder) and path.is_file() else None
+    try:
+        path = folder.joinpath(*parts).resolve()
+        return path if path.is_relative_to(folder) and path.is_file() else None
+    except OSError:
+        return None

@@ -19,7 +19,7 @@ _FILES = (
     ("clip_vision/scenes-vision.safetensors", "CLIP vision tower beside the checkpoint's text encoder"),
     ("controlnet/scenes-outlines.safetensors", "ControlNet of outlines as the Canny node draws them"),
     ("upscale_models/scenes-2x.safetensors", "twice the side, SRVGGNetCompact"),
-    ("loras/scenes-neon.safetensors", "LoRA of a style that training had left out"),
+    ("loras/scenes-teal.safetensors", "LoRA of a style that training had left out, kohya's layout"),
 )
 _STAGES = (
     ("vae", "crops of 32, 64, whole pictures"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
@@ -15,14 +16,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from nodes.diffusion.preview import fit_latent_rgb
+from tools.embedded.drawing import picture_of
 from tools.embedded.layout import TEXT_PREFIX, ldm_text, ldm_unet, ldm_vae
 from tools.embedded.models import NOISE_SCHEDULE, TEXT_POSITIONS, plain_text_encoder, plain_unet
 from tools.embedded.tokenizer import Vocabulary
+from tools.embedded.world import scene_of
 
 _DESCRIPTION = (
     "A small latent diffusion model of the Stable Diffusion 1.x family, trained from nothing on generated "
     "pictures of plain shapes and small scenes. 128x128 pixels, English words of a small grammar."
 )
+_PREVIEWED = 24
 _NOT_CONFIG = (
     "_class_name",
     "_diffusers_version",
@@ -89,11 +94,12 @@ def _text_state(model: CLIPTextModel, tensors: dict[str, Tensor]) -> dict[str, T
 
 def _header(parts: Parts, *, title: str, date: str, training: dict[str, Any]) -> dict[str, str]:
     side = int(parts.vae.config["sample_size"])
-    config = {
+    config: dict[str, Any] = {
         "unet": _plain(dict(parts.unet.config)),
         "vae": _plain(dict(parts.vae.config)),
         "text_encoder": _plain(parts.text_encoder.config.to_dict()),
         "scheduler": NOISE_SCHEDULE,
+        "latent_rgb": _seen_latents(parts.vae),
     }
     words = {
         "vocab": parts.vocabulary.tokens,
@@ -115,6 +121,20 @@ def _header(parts: Parts, *, title: str, date: str, training: dict[str, Any]) ->
         "graphcore.tokenizer": json.dumps(words),
         "graphcore.training": json.dumps(training),
     }
+
+
+def _seen_latents(vae: AutoencoderKL) -> dict[str, Any]:
+    """How latents look as colours, for previews: fitted to what the decoder makes of drawings."""
+    side = int(vae.config["sample_size"])
+    scenes = [scene_of(number, "two") for number in range(_PREVIEWED)]
+    drawings = np.stack([np.asarray(picture_of(scene).resize((side, side))) for scene in scenes])
+    pictures = torch.from_numpy(drawings).permute(0, 3, 1, 2).float() / 127.5 - 1
+    with torch.no_grad():
+        latents = vae.encode(pictures).latent_dist.mean
+        made = vae.decode(latents).sample
+    rgb = fit_latent_rgb(latents * float(vae.config["scaling_factor"]), made)
+    factors = [[round(value, 5) for value in row] for row in rgb.factors]
+    return {"factors": factors, "bias": [round(value, 5) for value in rgb.bias]}
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:

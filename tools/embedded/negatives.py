@@ -35,12 +35,11 @@ class OpenPrompt:
         return background_seen(picture, self.scene)
 
     def unwanted(self, value: str) -> str:
-        """The negative prompt that names `value`."""
-        if self.fact == "sky":
-            return words.SKY_WORDS[value][0]
-        if self.fact == "ground":
-            return words.GROUND_WORDS[value][0]
-        return f"on a {value} background"
+        """The negative prompt that names `value`, in two ways, as people list what they do not want."""
+        if self.fact == "background":
+            return f"on a {value} background, {value} background"
+        said = words.SKY_WORDS[value] if self.fact == "sky" else words.GROUND_WORDS[value]
+        return ", ".join(dict.fromkeys((said[0], said[3])))
 
 
 def open_prompts(count: int) -> list[OpenPrompt]:

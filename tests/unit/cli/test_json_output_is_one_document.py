@@ -89,7 +89,8 @@ def test_model_listings(cli: CommandLine) -> None:
     folder.mkdir(parents=True)
     (folder / "ink.safetensors").write_bytes(b"12345678")
     (folder / "refused.ckpt").write_bytes(b"1")
-    outcome = cli.run("models", "loras", "--json")
-    assert [(model["name"], model["bytes"]) for model in outcome.json] == [("style/ink.safetensors", 8)]
-    digest = cli.run("models", "loras", "--json", "--digest").json[0]["digest"]
+    listed = {model["name"]: model for model in cli.run("models", "loras", "--json", "--digest").json}
+    assert set(listed) == {"scenes-teal.safetensors", "style/ink.safetensors"}
+    assert listed["style/ink.safetensors"]["bytes"] == 8
+    digest = listed["style/ink.safetensors"]["digest"]
     assert digest == "sha256:ef797c8118f02dfb649607dd5d3f8c7623048c9c063d532cc95c5ed7a898a64f"
