@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ SHAPE = (2, 4, 8, 8)
 
 def network(prediction: Prediction = "epsilon") -> UNetNetwork:
     return UNetNetwork(
-        sd1_parts().unet,
+        copy.deepcopy(sd1_parts().unet),
         rule="text",
         parameterization=DiscreteDiffusion(prediction=prediction),
         latent_format=LatentFormat(channels=4, scale_factor=SCALE),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ STEPS = torch.tensor([3.0, 601.0])
 def network(name: str, module: Any, dtype: torch.dtype = torch.float32) -> UNetNetwork:
     family = FAMILIES[name]
     return UNetNetwork(
-        module.to(dtype),
+        copy.deepcopy(module).to(dtype),
         rule=family.conditioning,
         parameterization=diffusion({}),
         latent_format=family.latent,
