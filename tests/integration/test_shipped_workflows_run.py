@@ -29,8 +29,19 @@ def engine(tmp_path_factory: pytest.TempPathFactory, tiny_models: TinyModels) ->
     shutil.copy(tiny_models.sd1(), folder / "models" / "checkpoints" / "scenes-v1.safetensors")
     put(folder / "models", "scenes-outlines.safetensors", control_state(control_net()))
     put(folder / "models", "scenes-vision.safetensors", vision_tower().state_dict(), kind="clip_vision")
+    put(folder / "models", "scenes-teal.safetensors", lora_state(), kind="loras")
     with tiny_engine(folder, folder / "models") as made:
         yield made
+
+
+def lora_state() -> dict[str, torch.Tensor]:
+    """A LoRA of one matrix of the tiny SD 1.x, in kohya's naming."""
+    name = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    return {
+        f"{name}.lora_down.weight": torch.randn(2, 32),
+        f"{name}.lora_up.weight": torch.randn(32, 2),
+        f"{name}.alpha": torch.tensor(2.0),
+    }
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
