@@ -25,6 +25,8 @@ SOCKET_HEIGHT = 20
 TEXT_HEIGHT = 130
 PICTURE_HEIGHT = 260
 NARROW, WIDE, FOR_TEXT = 230, 320, 420
+LETTER_WIDTH = 8.4
+BESIDE_TITLE = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +179,14 @@ def _size(entry: _Entry, sockets: tuple[_Socket, ...], values: list[JSON]) -> Bo
     height = 10 + rows * SOCKET_HEIGHT + (len(values) - texts) * LINE_HEIGHT + texts * TEXT_HEIGHT
     if entry.definition.name in PICTURE_CLASSES:
         height += PICTURE_HEIGHT
-    return Box(width=FOR_TEXT if texts else WIDE if values else NARROW, height=max(height, 30))
+    width = FOR_TEXT if texts else WIDE if values else NARROW
+    title = entry.title or entry.definition.display_name or entry.definition.name
+    return Box(width=max(width, _title_width(title)), height=max(height, 30))
+
+
+def _title_width(title: str) -> int:
+    """What the editor needs to show a title on one line; it widens nodes that are narrower."""
+    return BESIDE_TITLE + round(len(title) * LETTER_WIDTH)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
