@@ -111,8 +111,6 @@ def controlnet_apply_advanced(
     The picture is cut and resized to the size that is sampled; of a batch, each sample follows its own. Several may
     come one after another; their effects add up. `vae` is needed for SD 3 alone.
     """
-    if strength == 0:
-        return Controlled(positive, negative)
     hint = ControlNetHint(
         control=control_net,
         pixels=image.pixels,
@@ -121,7 +119,7 @@ def controlnet_apply_advanced(
         end=end_percent,
         vae=vae,
     )
-    return Controlled(_with_hint(positive, hint), _with_hint(negative, hint))
+    return _controlled(positive, negative, hint)
 
 
 @node("ControlNetApplySD3", category="conditioning/controlnet", title="Apply ControlNet with VAE")
@@ -170,8 +168,6 @@ def controlnet_inpainting_apply(
 
     Other ControlNets are shown the whole picture.
     """
-    if strength == 0:
-        return Controlled(positive, negative)
     hint = ControlNetHint(
         control=control_net,
         pixels=image.pixels,
@@ -181,6 +177,12 @@ def controlnet_inpainting_apply(
         vae=vae,
         mask=mask.values,
     )
+    return _controlled(positive, negative, hint)
+
+
+def _controlled(positive: Conditioning, negative: Conditioning, hint: ControlNetHint) -> Controlled:
+    if hint.strength == 0:
+        return Controlled(positive, negative)
     return Controlled(_with_hint(positive, hint), _with_hint(negative, hint))
 
 

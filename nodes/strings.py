@@ -6,22 +6,22 @@ from string import Formatter
 from typing import Annotated, Any
 
 from graphcore import InputError, OutputName, Text, node
+from nodes.text_length import MAX_CHARACTERS, limited, too_long
 
 Long = Annotated[str, Text()]
 Short = Annotated[str, Text(multiline=False)]
-MAX_CHARACTERS = 1_000_000
 
 
 @node("TextJoin", category="text", title="Join Texts")
 def text_join(texts: list[str], separator: Short = ", ") -> str:
     """Join texts with a separator between them; empty ones are left out."""
-    return _limited(separator.join(text for text in texts if text))
+    return limited(separator.join(text for text in texts if text))
 
 
 @node("StringConcatenate", category="text", title="Concatenate")
 def string_concatenate(string_a: Long, string_b: Long, delimiter: Short = "") -> str:
     """Two texts with a delimiter between them."""
-    return _limited(f"{string_a}{delimiter}{string_b}")
+    return limited(f"{string_a}{delimiter}{string_b}")
 
 
 @node("TextReplace", category="text", title="Replace in Text", aliases=("StringReplace",))
@@ -31,7 +31,7 @@ def text_replace(string: Long, find: Long, replace: Long) -> str:
         return string
     count = string.count(find)
     if len(string) + count * max(len(replace) - len(find), 0) > MAX_CHARACTERS:
-        raise _too_long()
+        raise too_long()
     return string.replace(find, replace)
 
 
@@ -59,7 +59,7 @@ def text_format(
                 parts.append(_formatted(values, name, how or "", conversion))
     except ValueError as error:
         raise InputError(f"The template cannot be filled: {error}.", code="bad-template") from error
-    return _limited("".join(parts))
+    return limited("".join(parts))
 
 
 def _formatted(values: dict[str, Any], name: str, how: str, conversion: str | None) -> str:
@@ -79,15 +79,3 @@ def _numbers(how: str) -> list[str]:
     return "".join(
         character if character.isascii() and character.isdigit() else " " for character in how
     ).split()
-
-
-def _limited(text: str) -> str:
-    if len(text) > MAX_CHARACTERS:
-        raise _too_long()
-    return text
-
-
-def _too_long() -> InputError:
-    return InputError(
-        f"The text would have more than {MAX_CHARACTERS} characters; make it shorter.", code="over-budget"
-    )

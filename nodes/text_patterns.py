@@ -10,9 +10,9 @@ from itertools import islice
 from typing import Annotated, Any, Literal, TypeVar
 
 from graphcore import InputError, OutputName, Range, Text, node
+from nodes.text_length import MAX_CHARACTERS, limited, too_long
 
 CATEGORY = "text"
-MAX_CHARACTERS = 1_000_000
 MAX_PATTERN = 10_000
 TIMEOUT_S = 2.0
 Long = Annotated[str, Text()]
@@ -54,7 +54,7 @@ def regex_extract(
         match = _in_time(lambda: pattern.search(string, timeout=TIMEOUT_S))
         return (match[group] or "") if match is not None else ""
     found = _in_time(lambda: list(pattern.finditer(string, timeout=TIMEOUT_S)))
-    return _limited("\n".join(match[group] for match in found if match[group]))
+    return limited("\n".join(match[group] for match in found if match[group]))
 
 
 @node("RegexReplace", category=CATEGORY, title="Regex Replace")
@@ -79,12 +79,12 @@ def regex_replace(
             longest = max(map(len, (match[0], *(group or "" for group in match.groups()))))
             written += len(replace) + replace.count("\\") * longest
             if written > 10 * MAX_CHARACTERS:
-                raise _too_long()
+                raise too_long()
             parts += [string[end : match.start()], match.expand(replace)]
             end = match.end()
     except (regex.error, IndexError) as error:
         raise InputError(f"The replacement is not valid: {error}.", code="bad-pattern") from error
-    return _limited("".join([*parts, string[end:]]))
+    return limited("".join([*parts, string[end:]]))
 
 
 def _compiled(text: str, case_insensitive: bool, multiline: bool, dotall: bool) -> Any:
@@ -113,15 +113,3 @@ def _in_time(search: Callable[[], FoundT]) -> FoundT:
             f"The pattern takes longer than {TIMEOUT_S:g} seconds on this text; make it simpler.",
             code="pattern-too-slow",
         ) from error
-
-
-def _limited(text: str) -> str:
-    if len(text) > MAX_CHARACTERS:
-        raise _too_long()
-    return text
-
-
-def _too_long() -> InputError:
-    return InputError(
-        f"The text would have more than {MAX_CHARACTERS} characters; make it shorter.", code="over-budget"
-    )

@@ -24,10 +24,9 @@ from server.api.models import (
     QueueModel,
     SessionRequest,
     StatusModel,
-    WorkerModel,
 )
 from server.api.operations import Operation, json_answer, principal_of, read_model
-from server.api.views import run_view
+from server.api.views import run_view, worker_views
 from server.errors import RequestError
 from server.records import State
 from server.security.tokens import COOKIE
@@ -188,7 +187,6 @@ class _System:
 
     async def status(self, request: web.Request) -> web.Response:
         jobs = self._services.jobs
-        slots = jobs.dispatcher.slots
         return json_answer(
             StatusModel(
                 version=__version__,
@@ -197,17 +195,7 @@ class _System:
                 running=jobs.remaining - jobs.waiting,
                 waiting=jobs.waiting,
                 nodes=len(self._services.registry),
-                workers=[
-                    WorkerModel(
-                        name=slot.worker.name,
-                        ready=slot.ready,
-                        device=slot.device,
-                        starts=slot.starts,
-                        runs=len(slot.held),
-                        trouble=self._services.redaction.text(slot.trouble),
-                    )
-                    for slot in slots
-                ],
+                workers=worker_views(jobs.dispatcher.slots, self._services.redaction),
             )
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from server.api.models import (
@@ -11,11 +11,13 @@ from server.api.models import (
     ProgressModel,
     RunDetailModel,
     RunModel,
+    WorkerModel,
     moment,
 )
 from server.api.operations import PREFIX
 from server.records import OutputRecord, Progress, RunRecord, RunResultRecord, StoredEvent
 from server.security.redaction import Redaction
+from server.slot import Slot
 
 
 def run_view(
@@ -23,6 +25,21 @@ def run_view(
 ) -> RunModel:
     """A run in short."""
     return RunModel(**_fields(run, redaction, place, progress))
+
+
+def worker_views(slots: Iterable[Slot], redaction: Redaction) -> list[WorkerModel]:
+    """The workers, as their slots know them."""
+    return [
+        WorkerModel(
+            name=slot.worker.name,
+            ready=slot.ready,
+            device=slot.device,
+            starts=slot.starts,
+            runs=len(slot.held),
+            trouble=redaction.text(slot.trouble),
+        )
+        for slot in slots
+    ]
 
 
 def run_detail(

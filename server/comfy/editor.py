@@ -14,8 +14,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from graphcore.files import safe_parts
-from server.comfy.pack_files import EXTENSIONS, PackFiles
+from server.comfy.pack_files import EXTENSIONS, PackFiles, file_below
 from server.errors import NotFound
 from server.packs import Packs
 from server.routing import Route
@@ -84,7 +83,7 @@ class EditorFiles:
         """A file of the editor; raises NotFound."""
         if self._folder is None:
             raise NotFound(_ABSENT)
-        path = await asyncio.to_thread(_inside, self._folder, name)
+        path = None if name.endswith(".map") else await asyncio.to_thread(file_below, self._folder, name)
         if path is None:
             raise NotFound
         response = web.FileResponse(path)
@@ -95,14 +94,3 @@ class EditorFiles:
         lasting = name.startswith("assets/")
         response.headers[hdrs.CACHE_CONTROL] = "private, max-age=86400, immutable" if lasting else "no-cache"
         return response
-
-
-def _inside(folder: Path, name: str) -> Path | None:
-    parts = safe_parts(name)
-    if parts is None or name.endswith(".map"):
-        return None
-    try:
-        path = folder.joinpath(*parts).resolve()
-        return path if path.is_relative_to(folder) and path.is_file() else None
-    except OSError:
-        return None

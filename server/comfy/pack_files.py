@@ -48,7 +48,7 @@ class PackFiles:
     async def send(self, pack: str, name: str) -> web.StreamResponse:
         """A file of a pack; raises NotFound."""
         folder = self._packs.folder(pack)
-        path = await asyncio.to_thread(_inside, folder, name) if folder is not None else None
+        path = await asyncio.to_thread(file_below, folder, name) if folder is not None else None
         if path is None:
             raise NotFound
         response = web.FileResponse(path)
@@ -59,7 +59,8 @@ class PackFiles:
         return response
 
 
-def _inside(folder: Path, name: str) -> Path | None:
+def file_below(folder: Path, name: str) -> Path | None:
+    """The file of this relative name, or None if there is none or it lies outside `folder`."""
     parts = safe_parts(name)
     if parts is None:
         return None

@@ -15,9 +15,10 @@ from pydantic import JsonValue
 from graphcore import __version__
 from graphcore.errors import GraphcoreError
 from server.api.files import media_type_of
-from server.api.models import Inputs, Model, WorkerModel
+from server.api.models import Inputs, Model
 from server.api.operations import int_parameter, json_answer, principal_of, read_body, read_model
 from server.api.runs import find_run
+from server.api.views import worker_views
 from server.checking import Rules
 from server.errors import NotFound, RequestError
 from server.ids import is_ulid
@@ -94,17 +95,7 @@ class _Page:
                 running=await self._cards.all(snapshot.running),
                 waiting=[await self._cards.card(run, (), place=place) for place, run in enumerate(first)],
                 more=len(snapshot.waiting) - len(first),
-                workers=[
-                    WorkerModel(
-                        name=slot.worker.name,
-                        ready=slot.ready,
-                        device=slot.device,
-                        starts=slot.starts,
-                        runs=len(slot.held),
-                        trouble=self._services.redaction.text(slot.trouble),
-                    )
-                    for slot in jobs.dispatcher.slots
-                ],
+                workers=worker_views(jobs.dispatcher.slots, self._services.redaction),
             )
         )
 

@@ -6,7 +6,7 @@ OpenCLIP keeps query, key and value in one matrix and multiplies by the projecti
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nodes.diffusion.layouts.rules import TRANSPOSED, Form, Rule
@@ -36,15 +36,19 @@ def transformers_rules(targets: Iterable[str], prefix: str) -> tuple[Rule, ...]:
 
 def openclip_rules(targets: Iterable[str]) -> tuple[Rule, ...]:
     """Rules between a text encoder and OpenCLIP's layout."""
-    return tuple(_openclip_rule(target) for target in targets)
+    return tuple(
+        Rule(target, "text_projection", TRANSPOSED)
+        if target == "text_projection.weight"
+        else openclip_rule(target, LAYERS, ENDS)
+        for target in targets
+    )
 
 
-def _openclip_rule(target: str) -> Rule:
-    if target == "text_projection.weight":
-        return Rule(target, "text_projection", TRANSPOSED)
-    if not target.startswith(LAYERS):
-        return Rule(target, ENDS.get(target, target))
-    index, _, inner = target.removeprefix(LAYERS).partition(".")
+def openclip_rule(target: str, layers: str, ends: Mapping[str, str]) -> Rule:
+    """The rule of one tensor of a tower whose layers stand below `layers`; `ends` names what is outside of them."""
+    if not target.startswith(layers):
+        return Rule(target, ends.get(target, target))
+    index, _, inner = target.removeprefix(layers).partition(".")
     name, _, parameter = inner.rpartition(".")
     head = f"transformer.resblocks.{index}."
     attention = name.removeprefix("self_attn.")

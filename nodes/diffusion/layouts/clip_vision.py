@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nodes.diffusion.layouts.clip import FUSED, LAYER
-from nodes.diffusion.layouts.rules import TRANSPOSED, Form, Rule
+from nodes.diffusion.layouts.clip import openclip_rule
+from nodes.diffusion.layouts.rules import TRANSPOSED, Rule
 from nodes.diffusion.layouts.unet import Shapes, count
 
 ENDS = {
@@ -33,21 +33,12 @@ def rules(layout: str, targets: Iterable[str]) -> tuple[Rule, ...]:
     """Rules between an image encoder and a file; OpenCLIP's names are those below `visual.`."""
     if layout != "openclip":
         return tuple(Rule(target, target) for target in targets)
-    return tuple(_openclip_rule(target) for target in targets)
-
-
-def _openclip_rule(target: str) -> Rule:
-    if target == "visual_projection.weight":
-        return Rule(target, "proj", TRANSPOSED)
-    if not target.startswith(LAYERS):
-        return Rule(target, ENDS.get(target, target))
-    index, _, inner = target.removeprefix(LAYERS).partition(".")
-    name, _, parameter = inner.rpartition(".")
-    head = f"transformer.resblocks.{index}."
-    attention = name.removeprefix("self_attn.")
-    if attention in FUSED:
-        return Rule(target, f"{head}attn.in_proj_{parameter}", Form("rows", FUSED.index(attention), 3))
-    return Rule(target, f"{head}{LAYER.get(name, name)}.{parameter}")
+    return tuple(
+        Rule(target, "proj", TRANSPOSED)
+        if target == "visual_projection.weight"
+        else openclip_rule(target, LAYERS, ENDS)
+        for target in targets
+    )
 
 
 def config_from(layout: str, shapes: Shapes) -> dict[str, Any]:

@@ -16,7 +16,11 @@ ATTENTION = {"to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 
 def rules(config: Mapping[str, Any], targets: Iterable[str]) -> tuple[Rule, ...]:
     """Rules between an AutoencoderKL with `config` and the original layout."""
-    names = modules(config)
+    return renamed(targets, modules(config))
+
+
+def renamed(targets: Iterable[str], names: Mapping[str, str]) -> tuple[Rule, ...]:
+    """Rules by the original name of each module; the original's attention is made of convolutions of one pixel."""
     attention = {
         original: LINEAR
         for target, original in names.items()

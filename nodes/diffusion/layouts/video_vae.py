@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nodes.diffusion.layouts import vae
-from nodes.diffusion.layouts.rules import LINEAR, Rule, rename
+from nodes.diffusion.layouts.rules import Rule
 from nodes.diffusion.layouts.unet import RESNET, Shapes
 
 _DECODER_RESNET = re.compile(r"decoder\..+\.resnets\.\d+\Z")
@@ -20,13 +20,7 @@ _TEMPORAL = ("norm1", "conv1", "norm2", "conv2")
 
 def rules(config: Mapping[str, Any], targets: Iterable[str]) -> tuple[Rule, ...]:
     """Rules between an AutoencoderKLTemporalDecoder with `config` and the original layout."""
-    names = modules(config)
-    attention = {
-        original: LINEAR
-        for target, original in names.items()
-        if ".to_" in target and ".attentions." in target
-    }
-    return rename(targets, names, attention)
+    return vae.renamed(targets, modules(config))
 
 
 def modules(config: Mapping[str, Any]) -> dict[str, str]:
