@@ -3,42 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
 from graphcore.errors import InputError
-from nodes.diffusion.network import LatentFormat, LatentScene, Residuals
-from nodes.diffusion.parameterization import Parameterization
-from nodes.diffusion.precision import Precision
+from nodes.diffusion.module_network import ModuleNetwork
+from nodes.diffusion.network import LatentScene, Residuals
 from nodes.values import ConditioningEntry
 
 
-class MmditNetwork:
-    """An SD3Transformer2DModel that satisfies `Network`. It may be called from several threads at once."""
-
-    def __init__(
-        self,
-        module: Any,
-        *,
-        parameterization: Parameterization,
-        latent_format: LatentFormat,
-        precision: Precision,
-    ) -> None:
-        self.module = module
-        self.parameterization = parameterization
-        self.latent_format = latent_format
-        self.precision = precision
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.precision.dtype
-
-    @property
-    def device(self) -> torch.device:
-        return torch.device(self.module.device)
+class MmditNetwork(ModuleNetwork):
+    """An SD3Transformer2DModel that satisfies `Network`."""
 
     def conditions(self, entry: ConditioningEntry, scene: LatentScene) -> dict[str, Tensor]:
         """What this network takes of an entry: "context" and "pooled" (see `Network`).
@@ -65,10 +41,8 @@ class MmditNetwork:
                     f"This model takes {name} {width} wide, but {found}; encode the prompt with the text encoders of "
                     "the same model."
                 )
-        named = {"context": entry.embeddings, "pooled": entry.pooled}
-        return {
-            name: tensor.to(self.device, self.dtype) for name, tensor in named.items() if tensor is not None
-        }
+        assert entry.pooled is not None
+        return self.placed({"context": entry.embeddings, "pooled": entry.pooled})
 
     def __call__(
         self,

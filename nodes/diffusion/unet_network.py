@@ -20,6 +20,7 @@ from nodes.diffusion.attention_additions import addition_switch
 from nodes.diffusion.extra_channels import extra_channels
 from nodes.diffusion.families.family import ConditioningRule
 from nodes.diffusion.gligen import grounding_switch
+from nodes.diffusion.module_network import ModuleNetwork
 from nodes.diffusion.network import LatentFormat, LatentScene, Residuals
 from nodes.diffusion.parameterization import ContinuousEdm, Parameterization
 from nodes.diffusion.precision import Precision
@@ -32,11 +33,8 @@ REFINER_SCORE = 6.0
 SIZES = {"text+size": 6, "text+score": 5}
 
 
-class UNetNetwork:
-    """A UNet2DConditionModel that satisfies `Network`.
-
-    It may be called from several threads at once. Tensors given to it are on its device and in its dtype.
-    """
+class UNetNetwork(ModuleNetwork):
+    """A UNet2DConditionModel that satisfies `Network`."""
 
     def __init__(
         self,
@@ -48,22 +46,13 @@ class UNetNetwork:
         precision: Precision,
         augmentor: NoiseAugmentor | None = None,
     ) -> None:
-        self.module = module
+        super().__init__(
+            module, parameterization=parameterization, latent_format=latent_format, precision=precision
+        )
         self.rule = rule
-        self.parameterization = parameterization
-        self.latent_format = latent_format
-        self.precision = precision
         self.augmentor = augmentor
         self.hooks: tuple[BlockHook, ...] = ()
         self._switch = perturbable(module)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.precision.dtype
-
-    @property
-    def device(self) -> torch.device:
-        return torch.device(self.module.device)
 
     def conditions(self, entry: ConditioningEntry, scene: LatentScene) -> dict[str, Tensor]:
         """What this network takes of an entry: "context"; SDXL's "pooled" and "size"; unCLIP's "class"; "concat"."""
@@ -88,7 +77,7 @@ class UNetNetwork:
                 self.latent_format,
                 scaled_picture=isinstance(self.parameterization, ContinuousEdm),
             )
-        return {name: tensor.to(self.device, self.dtype) for name, tensor in named.items()}
+        return self.placed(named)
 
     def __call__(
         self,

@@ -3,45 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from graphcore.errors import InputError
-from nodes.diffusion.network import LatentFormat, LatentScene, Residuals
-from nodes.diffusion.parameterization import Parameterization
-from nodes.diffusion.precision import Precision
+from nodes.diffusion.module_network import ModuleNetwork
+from nodes.diffusion.network import LatentScene, Residuals
 from nodes.values import ConditioningEntry
 
 NUMBERS = 3
 """Frames a second less one, motion, and noise on the picture."""
 
 
-class VideoNetwork:
-    """A UNetSpatioTemporalConditionModel that satisfies `Network`. It may be called from several threads at once."""
-
-    def __init__(
-        self,
-        module: Any,
-        *,
-        parameterization: Parameterization,
-        latent_format: LatentFormat,
-        precision: Precision,
-    ) -> None:
-        self.module = module
-        self.parameterization = parameterization
-        self.latent_format = latent_format
-        self.precision = precision
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.precision.dtype
-
-    @property
-    def device(self) -> torch.device:
-        return torch.device(self.module.device)
+class VideoNetwork(ModuleNetwork):
+    """A UNetSpatioTemporalConditionModel that satisfies `Network`."""
 
     def conditions(self, entry: ConditioningEntry, scene: LatentScene) -> dict[str, Tensor]:
         """What this network takes of an entry: "context", "size" (three numbers), "concat", and how many "frames"."""
@@ -59,13 +36,14 @@ class VideoNetwork:
         if picture.shape[-2:] != scene.latent.shape[-2:]:
             picture = functional.interpolate(picture.float(), scene.latent.shape[-2:], mode="bilinear")
         picture = picture.repeat(-(-frames // len(picture)), 1, 1, 1)[:frames]
-        named = {
-            "context": entry.embeddings,
-            "size": torch.tensor([entry.size]),
-            "concat": picture,
-            "frames": torch.tensor([[float(frames)]]),
-        }
-        return {name: tensor.to(self.device, self.dtype) for name, tensor in named.items()}
+        return self.placed(
+            {
+                "context": entry.embeddings,
+                "size": torch.tensor([entry.size]),
+                "concat": picture,
+                "frames": torch.tensor([[float(frames)]]),
+            }
+        )
 
     def __call__(
         self,
