@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from graphcore.sockets import socket
-from nodes.values import ModelOption
+from nodes.values import Conditioning, ModelOption
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,22 @@ class ProjectedOption(FormulaOption):
     eta: float
     norm_threshold: float
     momentum: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LengthLimitOption(FormulaOption):
+    """Below a sigma the guided prediction is at most so many times as long as the positive one; above, plain."""
+
+    below: float
+    limit: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PerpNegOption(FormulaOption):
+    """Perp-Neg: of the negative, only what is perpendicular to the positive, both seen from an empty text."""
+
+    empty: Conditioning
+    neg_scale: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +110,14 @@ class NoiseScaleOption(ModelOption):
     """The predicted noise is divided by this."""
 
     factor: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreScaleOption(ModelOption):
+    """Temporal score rescaling: the predicted noise is that of data of the variance sigma^2 / k."""
+
+    k: float
+    sigma: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,6 +45,7 @@ MODULES: Final = (
     "model_patches",
     "model_sampling",
     "motion",
+    "prediction_guidance",
     "preprocessors",
     "primitives",
     "safety",

@@ -64,6 +64,7 @@ class Denoiser:
             step=step,
             share=share,
             denoised=self.predict(x, sigma, branches),
+            flow=self.network.parameterization.process.flow,
             again=lambda other, wanted: self.predict(other, sigma, wanted),
             attention=self._attention,
         )

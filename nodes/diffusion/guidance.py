@@ -39,7 +39,8 @@ class Predictions:
     """All that guidance may look at.
 
     `x` and the predictions of x0, by branch, are (batch, channels, height, width); `sigma` is 0-d.
-    `share` is how much of the range of timesteps is done: 0 at pure noise, 1 at the end. `again` predicts branches for
+    `share` is how much of the range of timesteps is done: 0 at pure noise, 1 at the end. `flow` says that x is
+    (1 - sigma) x0 + sigma noise, and not x0 + sigma noise. `again` predicts branches for
     another x at this sigma. `attention` (batch, tokens) is how much each place of the middle block was attended to,
     for branches with the perturbation "map:mid".
     """
@@ -49,6 +50,7 @@ class Predictions:
     step: int
     share: float
     denoised: Mapping[Branch, Tensor]
+    flow: bool = False
     again: Callable[[Tensor, Sequence[Branch]], Mapping[Branch, Tensor]] | None = None
     attention: Mapping[Branch, Tensor] = field(default_factory=dict)
 

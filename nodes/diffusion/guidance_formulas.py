@@ -147,6 +147,28 @@ class ThresholdedCfg(_TwoSided):
         return values.flatten(2) if self.per_channel else values.flatten(1)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LengthLimitedCfg(_TwoSided):
+    """CFG below the sigma `below`, and the positive itself from there on up; its result is at most `limit` times as long
+    as the positive (0: of any length), sample by sample (Qin et al. 2025, arXiv 2503.21758, "CFG-Trunc", "CFG-Renorm").
+    """
+
+    below: float
+    limit: float
+
+    def __call__(self, predictions: Predictions) -> Tensor:
+        positive, negative = predictions[POSITIVE], predictions[NEGATIVE]
+        if float(predictions.sigma) >= self.below:
+            return positive
+        guided = negative + self.scale * (positive - negative)
+        if self.limit <= 0:
+            return guided
+        dims = tuple(range(1, guided.ndim))
+        longest = torch.linalg.vector_norm(positive, dim=dims, keepdim=True) * self.limit
+        length = torch.linalg.vector_norm(guided, dim=dims, keepdim=True).clamp_min(_EPSILON)
+        return guided * (longest / length).clamp_max(1.0)
+
+
 def _quantile(values: Tensor, share: float) -> Tensor:
     """The value below which a share of each row lies, interpolated; rows may be of any length."""
     place = share * (values.shape[-1] - 1)

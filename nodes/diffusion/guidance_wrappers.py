@@ -130,6 +130,27 @@ class NoiseScaled(Wrapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRescaled(Wrapped):
+    """The noise that is taken away is scaled by (snr s^2 + 1) / (snr s^2 / k + 1): that of data with the deviation s
+    (`sigma`) becomes that of data with the variance s^2 / k (arXiv 2510.01184, "Temporal Score Rescaling", eq. 6).
+
+    snr is the power of the signal in x over that of its noise.
+    """
+
+    k: float
+    sigma: float
+
+    def after(self, predictions: Predictions, guided: Tensor) -> Tensor:
+        noise = float(predictions.sigma)
+        signal = 1 - noise if predictions.flow else 1.0
+        if signal <= 0 or noise <= 0:
+            return guided
+        power = (signal / noise * self.sigma) ** 2
+        factor = (power + 1) / (power / self.k + 1)
+        return predictions.x / signal + (guided - predictions.x / signal) * factor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContrastKept(Wrapped):
     """The result's contrast is brought back to that of the positive prediction, by `share` (after Lin et al. 2023)."""
 

@@ -16,7 +16,7 @@ from nodes.diffusion.guidance import Cfg, DualCfg, PerpNeg, Unguided
 from nodes.diffusion.hint_fit import require_hints_fit
 from nodes.diffusion.hints import HintResolver, with_shared_hints
 from nodes.diffusion.latents import require_finite
-from nodes.diffusion.model_options import mask_strength, reguided, reparameterized
+from nodes.diffusion.model_options import further_conditionings, mask_strength, reguided, reparameterized
 from nodes.diffusion.network import Network
 from nodes.diffusion.parameterization import Parameterization
 from nodes.diffusion.pictures import to_pillow
@@ -81,7 +81,7 @@ def run_sampler(
     add noise on their way draw it from `sampling_seed`, which is the same seed unless it is given.
     """
     require_finite(latent.samples, "The latent to sample from")
-    conditionings = with_shared_hints(_named(guider))
+    conditionings = with_shared_hints({**further_conditionings(guider.model.options), **_named(guider)})
     seed = noise.seed if sampling_seed is None else sampling_seed
     store = ctx.service(ModelStore)
     require_hints_fit(store, guider.model, conditionings.values())

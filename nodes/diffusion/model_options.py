@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from graphcore.errors import InputError
-from nodes.diffusion.guidance import Cfg, FrameCfg, Guided, Perturbed, RescaledCfg
-from nodes.diffusion.guidance_formulas import MahiroCfg, ProjectedCfg, ThresholdedCfg, ZeroStarCfg
+from nodes.diffusion.guidance import Cfg, FrameCfg, Guided, PerpNeg, Perturbed, RescaledCfg
+from nodes.diffusion.guidance_formulas import (
+    LengthLimitedCfg,
+    MahiroCfg,
+    ProjectedCfg,
+    ThresholdedCfg,
+    ZeroStarCfg,
+)
 from nodes.diffusion.guidance_wrappers import (
     ContrastKept,
     FrequencyScaled,
@@ -16,7 +22,9 @@ from nodes.diffusion.guidance_wrappers import (
     NoiseScaled,
     NormLimited,
     Operated,
+    ScoreRescaled,
     TangentiallyDamped,
+    Wrapped,
 )
 from nodes.diffusion.parameterization import (
     ContinuousCosine,
@@ -35,11 +43,14 @@ from nodes.guidance_options import (
     FormulaOption,
     FrameScaleOption,
     FrequencyOption,
+    LengthLimitOption,
     MahiroOption,
     NoiseScaleOption,
     NormLimitOption,
     OperationOption,
+    PerpNegOption,
     ProjectedOption,
+    ScoreScaleOption,
     SelfAttentionOption,
     SkipLayersOption,
     TangentialOption,
@@ -49,6 +60,7 @@ from nodes.guidance_options import (
 from nodes.motion_options import MotionOption
 from nodes.network_options import ContinuousOption
 from nodes.values import (
+    Conditioning,
     FlowShiftOption,
     Guidance,
     GuidanceFunctions,
@@ -59,6 +71,15 @@ from nodes.values import (
 )
 
 _PREDICTIONS: dict[str, Prediction] = {"eps": "epsilon", "v_prediction": "v_prediction", "x0": "sample"}
+_WRAPPERS: Final[Mapping[type[ModelOption], type[Wrapped]]] = {
+    TangentialOption: TangentiallyDamped,
+    NormLimitOption: NormLimited,
+    FrequencyOption: FrequencyScaled,
+    NoiseScaleOption: NoiseScaled,
+    ScoreScaleOption: ScoreRescaled,
+    OperationOption: Operated,
+}
+"""Options that are wrapped around a guidance with the very numbers that they hold."""
 EDM_SIGMA_DATA = 0.5
 """The deviation of the data that EDM networks are made for (Karras et al. 2022, table 1)."""
 OptionT = TypeVar("OptionT", bound=ModelOption)
@@ -144,6 +165,10 @@ def _formula(scale: float, option: FormulaOption | RescaleOption) -> Guidance:
             return ProjectedCfg(scale=scale, **_numbers(option))
         case FrameScaleOption():
             return FrameCfg(scale=scale, min_scale=option.min_scale, shape=option.shape)
+        case LengthLimitOption():
+            return LengthLimitedCfg(scale=scale, **_numbers(option))
+        case PerpNegOption():
+            return PerpNeg(scale=scale, neg_scale=option.neg_scale)
         case ThresholdOption():
             return ThresholdedCfg(scale=scale, **_numbers(option))
     return Cfg(scale=scale)
@@ -157,19 +182,10 @@ def _around(guidance: Guidance, option: ModelOption) -> Guidance:
             return SelfAttentionGuided(base=guidance, scale=option.scale, blur_sigma=option.blur_sigma)
         case SkipLayersOption() if option.layers:
             return _skipping(guidance, option)
-        case TangentialOption():
-            return TangentiallyDamped(base=guidance)
-        case NormLimitOption():
-            return NormLimited(base=guidance, strength=option.strength)
-        case FrequencyOption():
-            return FrequencyScaled(base=guidance, **_numbers(option))
-        case NoiseScaleOption():
-            return NoiseScaled(base=guidance, factor=option.factor)
-        case OperationOption():
-            return Operated(base=guidance, operation=option.operation)
         case GuidanceFunctions() if option.acts:
             return Guided(base=guidance, functions=option)
-    return guidance
+    wrapper = _WRAPPERS.get(type(option))
+    return guidance if wrapper is None else wrapper(base=guidance, **_numbers(option))
 
 
 def _skipping(guidance: Guidance, option: SkipLayersOption) -> Guidance:
@@ -192,6 +208,12 @@ def mask_strength(options: Sequence[ModelOption]) -> float | None:
     """How much a grey mask says when its places begin to change; None: grey is a mixture."""
     option = _last(options, DifferentialOption)
     return None if option is None else option.strength
+
+
+def further_conditionings(options: Sequence[ModelOption]) -> dict[str, Conditioning]:
+    """The conditionings that options bring along, by the names that guidance knows them by."""
+    option = _last(options, PerpNegOption)
+    return {} if option is None else {"empty": option.empty}
 
 
 def compute_dtype(options: Sequence[ModelOption]) -> str | None:
