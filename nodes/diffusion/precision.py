@@ -63,6 +63,21 @@ def choose_precision(device: torch.device, choice: str = "auto") -> Precision:
     return Precision(dtype=torch.float32)
 
 
+def text_precision(device: torch.device, chosen: Precision, choice: str) -> Precision:
+    """Prompts are encoded once, so on CPUs in full precision unless another was asked for."""
+    if device.type == "cpu" and choice == "auto":
+        return Precision(dtype=torch.float32)
+    return Precision(dtype=chosen.dtype)
+
+
+def without_overflow(device: torch.device, chosen: Precision) -> Precision:
+    """For networks that overflow in fp16 (SDXL's autoencoder, T5): bf16 or fp32 in its place."""
+    if chosen.dtype != torch.float16:
+        return chosen
+    has_bf16 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    return Precision(dtype=torch.bfloat16 if has_bf16 else torch.float32, channels_last=has_bf16)
+
+
 def cpu_multiplies_bfloat16() -> bool:
     """True if this CPU has instructions for bfloat16 products (AMX tiles or AVX512-BF16)."""
     capabilities = torch.cpu.get_capabilities()

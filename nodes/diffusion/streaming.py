@@ -19,16 +19,7 @@ from torch import Tensor, nn
 
 from graphcore.errors import ResourceError
 
-WEIGHT_SHARE: Final = 0.7
-"""The share of a small device's memory that weights may take; the rest is for what they compute."""
-LARGE_SHARE: Final = 0.85
-LARGE_DEVICE: Final = 16 * 2**30
 _ATTRIBUTE: Final = "graphcore_streaming"
-
-
-def weights_room(memory_bytes: int) -> int:
-    """How many bytes of weights a device with so much memory holds beside what they compute."""
-    return int(memory_bytes * (LARGE_SHARE if memory_bytes >= LARGE_DEVICE else WEIGHT_SHARE))
 
 
 @dataclass(slots=True, eq=False)

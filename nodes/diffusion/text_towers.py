@@ -31,6 +31,12 @@ class PlacedTower:
         """The hidden layer taken; diffusers' folders of SD 2.x leave out the layers that are not used."""
         return -1 if self.part.layout == "diffusers" and self.tower.part == "clip_h" else self.tower.layer
 
+    @property
+    def named_part(self) -> Part:
+        """The part under its tower's name, with the activation that shapes do not tell."""
+        usual = {"hidden_act": self.tower.activation} if self.tower.kind == "clip" else {}
+        return self.part.configured(name=self.tower.part, config={**usual, **self.part.config})
+
 
 def text_family(clip: Clip, opened: Opened, families: Families = FAMILIES) -> Family:
     """The family that a text encoder was said to be of, or that its files show."""

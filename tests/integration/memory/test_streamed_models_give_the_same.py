@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 from graphcore import Engine, ExecutionError, ResourceError, RunResult
-from nodes.diffusion.store import ModelStore, default_budget, module_bytes
-from nodes.diffusion.streaming import WEIGHT_SHARE, planned, stream, streaming_of, weights_room
+from nodes.diffusion.store import ModelStore
+from nodes.diffusion.streaming import planned, stream, streaming_of
+from nodes.diffusion.weight_budget import WEIGHT_SHARE, default_budget, module_bytes, weights_room
 from nodes.diffusion.weights import patched
 from nodes.values import Image, Latent, Model
 from tests import models

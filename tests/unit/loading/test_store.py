@@ -12,7 +12,8 @@ import torch
 from graphcore.context import detached_context
 from graphcore.errors import InputError, ModelFileError
 from nodes.diffusion.network import LatentScene
-from nodes.diffusion.store import ModelStore, default_budget
+from nodes.diffusion.store import ModelStore
+from nodes.diffusion.weight_budget import default_budget
 from nodes.loaders import file_ref
 from nodes.values import Clip, ConditioningEntry, FileRef, Model, Patch, Vae
 from tests import models
@@ -85,7 +86,7 @@ def test_the_budget_holds_and_the_least_recent_goes(tiny_models: TinyModels) -> 
     for model in (*models_, *models_):
         with store.network(model):
             pass
-        assert store.usage().bytes <= store._leases.budget_bytes
+        assert store.usage().bytes <= store.budget_bytes
         assert store.usage().entries == 1
 
 

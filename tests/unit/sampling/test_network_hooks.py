@@ -19,9 +19,9 @@ from nodes.diffusion.conversion.single_file import Changes
 from nodes.diffusion.hypernetworks import open_hypernetwork
 from nodes.diffusion.network import Network
 from nodes.diffusion.store import ModelStore
-from nodes.diffusion.streaming import WEIGHT_SHARE
 from nodes.diffusion.token_hooks import HyperTile, MergedTokens
 from nodes.diffusion.unet_walk import BlockHook, walk
+from nodes.diffusion.weight_budget import WEIGHT_SHARE
 from nodes.loaders import LoadedCheckpoint, load_checkpoint
 from nodes.model_patches import deep_shrink, free_u, free_u_v2, hyper_tile, load_hypernetwork, token_merging
 from nodes.model_sampling import model_compute_dtype, perturbed_attention_guidance
