@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,41 +13,33 @@ import torch
 from graphcore import Engine, read_workflow
 from nodes.values import Image
 from tests.models import TinyModels
-from tests.steering_models import control_net, control_state, put, vision_tower
+from tests.shipped_models import put_embedded, put_picture, put_published
 from tests.tiny_engine import all_nodes, tiny_engine
 
 FOLDER = Path(__file__).resolve().parents[2] / "workflows"
 WORKFLOWS = sorted(path for path in FOLDER.glob("*.json") if path.name != "workflow.schema.json")
-SMALL = {"steps": 2, "second_steps": 2, "count": 2}
+SMALL = {"steps": 2, "second_steps": 2, "count": 2, "megapixels": 0.01}
+SIDES = {"width": 64, "height": 64}
+EMBEDDED = "scenes-v1.safetensors"
+OF_YOURS = [path for path in WORKFLOWS if EMBEDDED not in path.read_text(encoding="utf-8")]
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory, tiny_models: TinyModels) -> Any:
     folder = tmp_path_factory.mktemp("shipped")
-    (folder / "models" / "checkpoints").mkdir(parents=True)
-    shutil.copy(tiny_models.sd1(), folder / "models" / "checkpoints" / "scenes-v1.safetensors")
-    put(folder / "models", "scenes-outlines.safetensors", control_state(control_net()))
-    put(folder / "models", "scenes-vision.safetensors", vision_tower().state_dict(), kind="clip_vision")
-    put(folder / "models", "scenes-teal.safetensors", lora_state(), kind="loras")
+    put_embedded(folder / "models", tiny_models)
+    put_published(folder / "models", tiny_models)
+    put_picture(folder / "input")
     with tiny_engine(folder, folder / "models") as made:
         yield made
-
-
-def lora_state() -> dict[str, torch.Tensor]:
-    """A LoRA of one matrix of the tiny SD 1.x, in kohya's naming."""
-    name = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
-    return {
-        f"{name}.lora_down.weight": torch.randn(2, 32),
-        f"{name}.lora_up.weight": torch.randn(32, 2),
-        f"{name}.alpha": torch.tensor(2.0),
-    }
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_it_runs(path: Path, engine: Engine) -> None:
     workflow = read_workflow(path, engine.registry)
     assert engine.validate(workflow) == []
-    few = {name: value for name, value in SMALL.items() if name in workflow.inputs}
+    small = {**SMALL, **SIDES} if path in OF_YOURS else SMALL
+    few = {name: value for name, value in small.items() if name in workflow.inputs}
     result = engine.run(path, **(few or {"3.steps": 2}))
     assert result.succeeded
     pictures = [item for shown in result.shown.values() for item in shown if item["kind"] == "images"]
@@ -69,6 +60,21 @@ def test_it_is_made_for_people(path: Path) -> None:
     assert {"checkpoint", "steps", "seed"} <= set(document["inputs"])
     assert all(declared.get("title") for declared in document["inputs"].values())
     assert document["outputs"]
+
+
+@pytest.mark.parametrize("path", OF_YOURS, ids=lambda path: path.stem)
+def test_files_that_are_not_there_are_named(path: Path, tmp_path: Path) -> None:
+    with tiny_engine(tmp_path, tmp_path / "models") as bare:
+        workflow = read_workflow(path, bare.registry)
+        problems = bare.validate(workflow)
+    assert {problem.code for problem in problems} == {"file-not-found"}
+    asked = {
+        str(value)
+        for entry in workflow.nodes.values()
+        for value in entry.inputs.values()
+        if str(value).endswith((".safetensors", ".png"))
+    }
+    assert all(any(name in problem.message for problem in problems) for name in asked)
 
 
 def test_inpainting_keeps_the_rest(engine: Engine) -> None:
