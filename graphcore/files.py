@@ -54,6 +54,9 @@ _SAMPLE_BYTES: Final = 2**20
 _SETTLED_NS: Final = 50_000_000
 _MEDIA_KINDS: Final = ("input", "output", "temp")
 _MARKERS: Final = ("model_index.json", "config.json")
+_PAIRS: Final = {"vae": "vae_approx"}
+"""Kinds whose names also stand for pairs of files of another kind: `taesd` for its encoder and its decoder."""
+_ENCODER, _DECODER = "_encoder.safetensors", "_decoder.safetensors"
 
 
 class Files:
@@ -118,6 +121,10 @@ class Files:
             for name in self._listing(folder):
                 if name.endswith("/") or name.lower().endswith(wanted):
                     found.setdefault(name.rstrip("/"))
+        if kind in _PAIRS:
+            others = self.names(_PAIRS[kind])
+            stems = (name.removesuffix(_DECODER) for name in others if name.endswith(_DECODER))
+            found.update((stem, None) for stem in stems if stem + _ENCODER in others)
         return tuple(sorted(found, key=lambda name: (name.lower(), name)))
 
     def _listing(self, folder: Path) -> tuple[str, ...]:
@@ -158,7 +165,12 @@ class Files:
                     return path
             elif os.path.isfile(path) or any(os.path.isfile(path / marker) for marker in _MARKERS):
                 return path
-        return None
+        return self._decoder(kind, name)
+
+    def _decoder(self, kind: str, name: str) -> Path | None:
+        """The decoder of a pair that a name stands for."""
+        path = self.find(_PAIRS[kind], name + _DECODER) if kind in _PAIRS else None
+        return path if path is not None and beside_decoder(path) is not None else None
 
     def resolve(self, kind: str, name: str) -> Path:
         """The path of a file by its name.
@@ -191,7 +203,10 @@ class Files:
         return self._memoised(path, whole=False)
 
     def digest(self, path: Path) -> str:
-        """The SHA-256 of a file's content as `sha256:<hex>`; of a folder, of its files' names and digests."""
+        """The SHA-256 of a file's content as `sha256:<hex>`; of a folder, of its files' names and digests.
+
+        Of a decoder with its encoder beside it, that of both digests.
+        """
         return self._memoised(path, whole=True)
 
     def _memoised(self, path: Path, *, whole: bool) -> str:
@@ -202,6 +217,13 @@ class Files:
                 name = entry.relative_to(path).as_posix()
                 digest.update(f"{name}\0{self._memoised(entry, whole=whole)}\0".encode())
             return f"sha256:{digest.hexdigest()}"
+        own, encoder = self._of_file(path, whole=whole), beside_decoder(path)
+        if encoder is None:
+            return own
+        both = f"{own}\0{self._of_file(encoder, whole=whole)}"
+        return f"sha256:{hashlib.sha256(both.encode()).hexdigest()}"
+
+    def _of_file(self, path: Path, *, whole: bool) -> str:
         try:
             status = path.stat()
         except OSError as error:
@@ -215,6 +237,14 @@ class Files:
             known = _content_digest(path) if full else _sample_digest(path, status)
             self._digests.put(stamp, known, whole=full)
         return known
+
+
+def beside_decoder(path: Path) -> Path | None:
+    """The encoder that belongs to a decoder's file, `x_encoder` beside `x_decoder`; None if there is none."""
+    if not path.name.endswith(_DECODER):
+        return None
+    encoder = path.with_name(path.name.removesuffix(_DECODER) + _ENCODER)
+    return encoder if encoder.is_file() else None
 
 
 def safe_parts(name: str) -> tuple[str, ...] | None:

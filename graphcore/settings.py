@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +17,7 @@ class Settings:
     "bf16" or "fp16". `device_memory_bytes` is how much of the device's memory may be used (None: all of it):
     models that do not fit are streamed from the host's memory. `weights_budget_bytes` bounds what the model store
     keeps, `cache_bytes` the memory cache, `store_bytes` the persistent store in `data_dir` (there is none without one).
+    With the `preview_method` "auto" previews are decoded by TAESD where its file is there, else by a matrix.
     """
 
     models_dirs: tuple[Path, ...] = ()
@@ -27,6 +29,7 @@ class Settings:
     device: str = "auto"
     dtype: str = "auto"
     deterministic: bool = False
+    preview_method: Literal["auto", "latent2rgb"] = "auto"
     metadata: bool = True
     device_memory_bytes: int | None = None
     weights_budget_bytes: int | None = None

@@ -78,7 +78,7 @@ def load_checkpoint(ctx: Context, ckpt_name: Annotated[str, FileChoice("checkpoi
 
 @node("LoadVAE", category="loaders", title="Load VAE", aliases=("VAELoader",))
 def load_vae(ctx: Context, vae_name: Annotated[str, FileChoice("vae")]) -> Vae:
-    """Load a VAE of its own file."""
+    """Load a VAE of its own file, or TAESD: `taesd` stands for its encoder and decoder among `vae_approx`."""
     return Vae(file=file_ref(ctx, "vae", vae_name))
 
 

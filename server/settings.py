@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -46,6 +46,7 @@ class ServerSettings(BaseSettings):
 
     device: Names = ("auto",)
     dtype: str = "auto"
+    preview_method: Literal["auto", "latent2rgb"] = "auto"
     cache: str = "classic"
     cache_mib: int = Field(2048, ge=0)
     weights_mib: int | None = Field(None, ge=0)
@@ -129,6 +130,7 @@ class ServerSettings(BaseSettings):
             data_dir=self.data_dir,
             device=device,
             dtype=self.dtype,
+            preview_method=self.preview_method,
             weights_budget_bytes=None if self.weights_mib is None else self.weights_mib * _MIB,
             device_memory_bytes=None if self.device_memory_mib is None else self.device_memory_mib * _MIB,
             cache_bytes=self.cache_mib * _MIB,

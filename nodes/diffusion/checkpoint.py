@@ -21,6 +21,7 @@ from nodes.diffusion.network import LatentFormat
 from nodes.diffusion.parameterization import Parameterization
 from nodes.diffusion.part import EMA_PREFIX, Part, network_shapes, part_at
 from nodes.diffusion.safetensors_header import Header, read_header
+from nodes.diffusion.tiny_vae import open_tiny_vae
 
 LOOSE_PLACES = (
     PartPlace(name="vae", kind="vae", prefixes=("first_stage_model.", "vae.", "")),
@@ -153,6 +154,9 @@ def unknown_family(path: Path, families: Families) -> ModelFileError:
 
 def _without_network(header: Header, said: Mapping[str, Any], families: Families) -> Checkpoint:
     parts = {part.name: part for place in LOOSE_PLACES if (part := part_at(header, place, said))}
+    tiny = None if parts else open_tiny_vae(header, said)
+    if tiny is not None:
+        parts = {"vae": tiny}
     if not parts:
         raise unknown_family(header.path, families)
     return Checkpoint(path=header.path, parts=parts, metadata=header.metadata)

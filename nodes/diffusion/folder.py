@@ -19,12 +19,14 @@ from nodes.diffusion.families.family import PartKind
 from nodes.diffusion.model_config import merged, parse_object, read_text
 from nodes.diffusion.part import Part
 from nodes.diffusion.safetensors_header import Header, read_header
+from nodes.diffusion.tiny_vae import scaled_as, scaled_by_name
 
 WEIGHT_NAMES = ("diffusion_pytorch_model", "model")
 MAX_SHARDS = 200
 SINGLE_PARTS: Mapping[str, tuple[str, PartKind]] = {
     "AutoencoderKL": ("vae", "vae"),
     "AutoencoderKLTemporalDecoder": ("vae", "video_vae"),
+    "AutoencoderTiny": ("vae", "tiny_vae"),
     "CLIPTextModel": ("text", "clip"),
     "CLIPTextModelWithProjection": ("text", "clip"),
 }
@@ -51,6 +53,9 @@ def open_folder(folder: Path, families: Families = FAMILIES) -> Checkpoint:
     if "vae" in configs:
         made = SINGLE_PARTS.get(_made_by(configs["vae"]), ("vae", "vae"))
         parts["vae"] = _part("vae", made[1], folder / "vae", configs["vae"])
+        if made[1] == "tiny_vae":
+            parts["vae"] = scaled_as(parts["vae"], family.latent)
+            del configs["vae"]
     for tower in family.towers:
         if tower.folder in configs:
             parts[tower.part] = _part(tower.part, tower.kind, folder / tower.folder, configs[tower.folder])
@@ -63,7 +68,10 @@ def _single_part(folder: Path, config: Mapping[str, Any], families: Families) ->
     made_by = _made_by(config)
     if made_by in SINGLE_PARTS:
         name, kind = SINGLE_PARTS[made_by]
-        return Checkpoint(path=folder, parts={name: _part(name, kind, folder, config)})
+        part = _part(name, kind, folder, config)
+        if kind == "tiny_vae":
+            part = scaled_by_name(part, folder.name)
+        return Checkpoint(path=folder, parts={name: part})
     family = _family(folder, FolderEvidence(config=config), families)
     parts = {"unet": _part("unet", family.network, folder, config)}
     return finished(folder, family, parts, said={}, metadata={})

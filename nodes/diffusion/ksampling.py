@@ -21,6 +21,7 @@ from nodes.diffusion.network import Network
 from nodes.diffusion.parameterization import Parameterization
 from nodes.diffusion.pictures import to_pillow
 from nodes.diffusion.preview import LatentPreview
+from nodes.diffusion.preview_decoder import PreviewDecoder, preview_decoder
 from nodes.diffusion.safe_latent import SafeLatentDiffusion
 from nodes.diffusion.samplers.registry import sampler_spec
 from nodes.diffusion.sampling import Sampled, SamplingRequest, sample_with_denoised
@@ -114,7 +115,7 @@ def run_sampler(
                 resolve_hint=HintResolver(
                     store=store, stack=stack, network=network, model=guider.model, latent=latent.samples
                 ),
-                progress=_progress(ctx, network),
+                progress=_progress(ctx, network, stack),
                 check_cancelled=ctx.check_cancelled,
             )
         )
@@ -175,19 +176,24 @@ def parameterization_of(ctx: Context, model: Model) -> Parameterization:
     return reparameterized(checkpoint.parameterization, model.options)
 
 
-def _progress(ctx: Context, network: Network) -> Callable[[int, int, LatentPreview], None]:
-    downscale = network.latent_format.downscale
+def _progress(ctx: Context, network: Network, stack: ExitStack) -> Callable[[int, int, LatentPreview], None]:
+    latent = network.latent_format
+    decoder = preview_decoder(ctx, latent, stack)
 
     def report(done: int, total: int, preview: LatentPreview) -> None:
-        ctx.progress(done, total, encoded_preview(preview, downscale) if ctx.previews else None)
+        shown = encoded_preview(preview, latent.downscale, decoder) if ctx.previews else None
+        ctx.progress(done, total, shown)
 
     return report
 
 
-def encoded_preview(preview: LatentPreview, downscale: int) -> Preview:
+def encoded_preview(preview: LatentPreview, downscale: int, decoder: PreviewDecoder | None = None) -> Preview:
     """The first sample of a preview as a JPEG of the picture's size, or 512 pixels a side at most."""
-    small = to_pillow(preview.pixels().float() / 255)
-    factor = min(downscale, PREVIEW_SIDE / max(small.size))
+    if decoder is None:
+        small, enlarged = to_pillow(preview.pixels().float() / 255), downscale
+    else:
+        small, enlarged = to_pillow(decoder(preview.denoised[0])), 1
+    factor = min(enlarged, PREVIEW_SIDE / max(small.size))
     size = (max(1, round(small.width * factor)), max(1, round(small.height * factor)))
     stream = io.BytesIO()
     small.resize(size).save(stream, format="JPEG", quality=85)

@@ -46,7 +46,7 @@ from nodes.diffusion.text_encoder import TextEncoder, TextTower
 from nodes.diffusion.text_towers import PlacedTower, joint_width, text_family
 from nodes.diffusion.textual_inversion import read_embedding
 from nodes.diffusion.vae import VaeCodec
-from nodes.diffusion.video_vae import TemporalVaeCodec
+from nodes.diffusion.vae_codecs import VAE_CODECS
 from nodes.diffusion.weight_budget import module_bytes
 from nodes.diffusion.weights import expected_bytes, patched
 from nodes.values import Clip, FileRef, Model, Vae
@@ -209,7 +209,7 @@ class ModelStore:
         """The autoencoder of `vae` for the length of the block."""
         part = self.checkpoint(vae.file).part("vae")
         with self._modules.module(vae.file, part, self.vae_precision) as module:
-            codec = TemporalVaeCodec if part.kind == "video_vae" else VaeCodec
+            codec = VAE_CODECS[part.kind]
             free = self.device_memory
             yield codec(module, self.vae_precision, None if free is None else free - module_bytes(module))
 

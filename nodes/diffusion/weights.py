@@ -24,6 +24,7 @@ from nodes.diffusion.layouts import (
     mmdit,
     style_model,
     t2i_adapter,
+    tiny_vae,
     unet,
     vae,
     video_unet,
@@ -46,6 +47,7 @@ COMPANIONS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "ip_adapter": ip_adapter.from_config,
     "gligen": gligen.from_config,
     "style_model": style_model.from_config,
+    "tiny_vae": tiny_vae.from_config,
 }
 ORIGINAL_RULES: Mapping[str, Callable[[Mapping[str, Any], Iterable[str]], tuple[Rule, ...]]] = {
     "mmdit": mmdit.rules,
@@ -59,6 +61,7 @@ ORIGINAL_RULES: Mapping[str, Callable[[Mapping[str, Any], Iterable[str]], tuple[
     "ip_adapter": ip_adapter.rules,
     "gligen": gligen.rules,
     "style_model": style_model.rules,
+    "tiny_vae": tiny_vae.rules,
 }
 
 

@@ -93,6 +93,10 @@ def vae_state(ctx: Context, vae: Vae, family: Family | None) -> dict[str, Tensor
     """A VAE's tensors where a family's single files have them, or without prefix."""
     store = ctx.service(ModelStore)
     part = store.checkpoint(vae.file).part("vae")
+    if part.kind == "tiny_vae":
+        raise InputError(
+            "TAESD cannot be saved as a model's VAE; connect a whole VAE.", code="unsupported-choice"
+        )
     place = _VAE if family is None else place_of(family, "vae")
     with store.vae(vae) as codec:
         return original_state(place, part.config, _as_in_file(part, codec.module.state_dict()))

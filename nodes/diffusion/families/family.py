@@ -26,6 +26,7 @@ PartKind = Literal[
     "unet",
     "video_unet",
     "video_vae",
+    "tiny_vae",
     "mmdit",
     "vae",
     "clip",

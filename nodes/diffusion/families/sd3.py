@@ -22,6 +22,8 @@ def _text(name: str) -> tuple[str, ...]:
     return (f"text_encoders.{name}.transformer.",)
 
 
+LATENT = LatentFormat(channels=16, scale_factor=1.5305, shift_factor=0.0609)
+
 SD3 = Family(
     name="sd3",
     title="Stable Diffusion 3",
@@ -45,7 +47,7 @@ SD3 = Family(
         PartPlace(name="clip_g", kind="clip", prefixes=_text("clip_g"), layout="transformers"),
         PartPlace(name="t5", kind="t5", prefixes=_text("t5xxl"), layout="transformers"),
     ),
-    latent=LatentFormat(channels=16, scale_factor=1.5305, shift_factor=0.0609),
+    latent=LATENT,
     conditioning="text+pooled",
     joins="sd3",
     recognises=_recognises,
