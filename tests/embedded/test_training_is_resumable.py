@@ -21,11 +21,14 @@ STAGES = (
     "refining",
     "pair-reading",
     "finishing",
+    "polishing",
     "decoder",
+    "sharpening",
     "safety",
     "upscaler",
     "vision",
     "control",
+    "embedding",
 )
 
 
@@ -76,9 +79,12 @@ def test_a_stopped_stage_continues_bit_for_bit(trained: Path, tmp_path: Path, st
         "safety": Annexe(shop).train_safety,
         "pair-reading": shop.read_pairs,
         "finishing": shop.finish_diffusion,
+        "polishing": shop.polish_diffusion,
+        "sharpening": shop.sharpen_decoder,
         "upscaler": Annexe(shop).train_upscaler,
         "vision": Annexe(shop).train_vision,
         "control": Annexe(shop).train_control,
+        "embedding": Annexe(shop).train_embedding,
     }[stage]
     run(resume=False, stop=2)
     run(resume=True)

@@ -1,4 +1,4 @@
-"""The stages of the models that accompany the checkpoint: safety model, upscaler, vision tower, ControlNet."""
+"""The stages of the models beside the checkpoint: safety model, upscaler, vision tower, ControlNet, embedding."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 from transformers import CLIPVisionModelWithProjection
 
-from tools.embedded.companions import Title, export_control, export_upscaler, export_vision
+from tools.embedded.companions import Title, export_control, export_embedding, export_upscaler, export_vision
 from tools.embedded.control_stage import ControlStage, new_control
-from tools.embedded.export import load
+from tools.embedded.embedding_stage import EmbeddingStage, Placeholder
+from tools.embedded.export import Parts, load
 from tools.embedded.held_out import load_held_out
 from tools.embedded.latents import read_sets
 from tools.embedded.safety_stage import (
@@ -32,11 +34,13 @@ from tools.embedded.workshop import Workshop, averaged
 UPSCALER = "upscale_models/scenes-2x.safetensors"
 VISION = "clip_vision/scenes-vision.safetensors"
 CONTROL = "controlnet/scenes-outlines.safetensors"
+EMBEDDING = "embeddings/scenes-harbour.safetensors"
 _UPSCALER_SAID = "Doubles the side of pictures of the scenes checkpoint."
 _VISION_SAID = "CLIP vision tower whose vectors compare with the scenes checkpoint's pooled text vectors."
 _CONTROL_SAID = (
     "ControlNet of the scenes checkpoint: follows white outlines on black, as the Canny node draws them."
 )
+_EMBEDDING_SAID = "Textual inversion of the scenes checkpoint: a purple boat on the sea at sunset."
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +132,38 @@ class Annexe:
         plan = Plan(steps=recipe.control_steps, stop=stop, flat=0.5, measure_every=self.shop.measure_every)
         self.shop.run_trainer(Trainer(stage, plan, self.shop.folder / "control"), resume)
 
+    def train_embedding(self, *, resume: bool, stop: int | None = None) -> None:
+        """Stage "embedding": a textual inversion beside the finished UNet."""
+        recipe = self.shop.recipe
+        parts = self.shop.parts()
+        stage = EmbeddingStage(
+            self._new_placeholder(parts),
+            parts.unet.to(self.shop.device),
+            parts.vae.to(self.shop.device),
+            seed=recipe.seed,
+            batch=recipe.embedding_batch,
+        )
+        plan = Plan(
+            steps=recipe.embedding_steps,
+            stop=stop,
+            warm_up=10,
+            averaging=0.98,
+            measure_every=self.shop.measure_every,
+        )
+        self.shop.run_trainer(Trainer(stage, plan, self.shop.folder / "embedding"), resume)
+
     def export_companions(self, folder: Path, *, date: str) -> dict[str, int]:
-        """Write upscaler, vision tower and ControlNet below `folder`; returns each file's size in bytes."""
+        """Write upscaler, vision tower, ControlNet and embedding below `folder`; returns each file's size in bytes."""
+        parts = self.shop.parts()
         upscaler, tower = self._new_upscaler(), VisionPair(self._new_tower())
-        control = new_control(self.shop.parts().unet)
-        for model, stage in ((upscaler, "upscaler"), (tower, "vision"), (control, "control")):
+        control, placeholder = new_control(parts.unet), self._new_placeholder(parts)
+        models: dict[str, nn.Module] = {
+            "upscaler": upscaler,
+            "vision": tower,
+            "control": control,
+            "embedding": placeholder,
+        }
+        for stage, model in models.items():
             model.load_state_dict(averaged(self.shop.folder / stage))
 
         def titled(stage: str, title: str, description: str) -> Title:
@@ -141,17 +172,28 @@ class Annexe:
             return Title(title=title, description=description, date=date, training=record)
 
         return {
-            name: write(model, folder / name, titled(stage, title, said))
-            for name, write, model, stage, title, said in (
-                (UPSCALER, export_upscaler, upscaler, "upscaler", "graphcore scenes 2x", _UPSCALER_SAID),
-                (VISION, export_vision, tower.tower, "vision", "graphcore scenes vision", _VISION_SAID),
-                (CONTROL, export_control, control, "control", "graphcore scenes outlines", _CONTROL_SAID),
-            )
+            UPSCALER: export_upscaler(
+                upscaler, folder / UPSCALER, titled("upscaler", "graphcore scenes 2x", _UPSCALER_SAID)
+            ),
+            VISION: export_vision(
+                tower.tower, folder / VISION, titled("vision", "graphcore scenes vision", _VISION_SAID)
+            ),
+            CONTROL: export_control(
+                control, folder / CONTROL, titled("control", "graphcore scenes outlines", _CONTROL_SAID)
+            ),
+            EMBEDDING: export_embedding(
+                placeholder,
+                folder / EMBEDDING,
+                titled("embedding", "graphcore scenes harbour", _EMBEDDING_SAID),
+            ),
         }
 
     def _new_upscaler(self) -> Compact:
         width, layers = self.shop.recipe.upscaler_size
         return Compact(width=width, layers=layers).to(self.shop.device)
+
+    def _new_placeholder(self, parts: Parts) -> Placeholder:
+        return Placeholder(parts.text_encoder.to(self.shop.device), parts.tokenizer()).to(self.shop.device)
 
     def _new_tower(self) -> CLIPVisionModelWithProjection:
         sizes = self.shop.recipe.sizes

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPVisionModelWithProjection
 
+from tools.embedded.embedding_stage import Placeholder
 from tools.embedded.layout import ldm_control
 from tools.embedded.upscaler_stage import Compact
 
@@ -45,6 +46,11 @@ def export_control(control: ControlNetModel, path: Path, title: Title) -> int:
     names = ("attention_head_dim", "norm_num_groups", "cross_attention_dim")
     config = {name: control.config[name] for name in names}
     return _write(ldm_control(control.state_dict(), layers=layers), path, title, config=config)
+
+
+def export_embedding(placeholder: Placeholder, path: Path, title: Title) -> int:
+    """Write the vectors as A1111's `emb_params`; returns the size in bytes."""
+    return _write({"emb_params": placeholder.vectors}, path, title)
 
 
 def _write(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -13,6 +13,7 @@ from torch.nn import functional
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from tools.embedded.captions import caption
+from tools.embedded.drawing import SIDE
 from tools.embedded.latents import LatentSet
 from tools.embedded.losses import cumulative_alphas, noise_loss, timestep_weights
 from tools.embedded.models import LayoutHead
@@ -28,19 +29,38 @@ _READING_WEIGHT = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lesson:
-    """Up to step `until`, batches of `batch` latents drawn from the phases in these shares."""
+    """Up to step `until`, batches of `batch` latents drawn from the phases in these shares.
+
+    `sides` gives the share of batches of each side in pixels; larger pictures make smaller batches.
+    """
 
     until: int
     batch: int
     shares: Mapping[str, float]
+    sides: Mapping[int, float] = field(default_factory=lambda: {SIDE: 1.0})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emphasis:
-    """How much training dwells on strong noise: share of timesteps drawn from 800 on, and cap of their weight."""
+    """What training dwells on.
+
+    Strong noise: the share of timesteps drawn from 800 on, and the cap of their weight. Forms: how much more the
+    error counts where things are.
+    """
 
     high_noise_share: float = 0.4
     cap: float = 60.0
+    forms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Scaled latents (count, 4, side, side), forms (count, side, side), captions and scenes."""
+
+    latents: Tensor
+    forms: Tensor
+    texts: Sequence[str]
+    scenes: Sequence[Scene]
 
 
 class Pair(nn.Module):
@@ -54,7 +74,7 @@ class Pair(nn.Module):
 
 
 class DiffusionStage:
-    """Noise prediction over latent sets with a curriculum of lessons."""
+    """Noise prediction over latent sets with a curriculum of lessons. With `unet_only` the text encoder stays."""
 
     name = "diffusion"
 
@@ -62,7 +82,7 @@ class DiffusionStage:
         self,
         pair: Pair,
         tokenizer: CLIPTokenizer,
-        read: Callable[[str], LatentSet],
+        read: Callable[[str, int], LatentSet],
         lessons: Sequence[Lesson],
         *,
         scale: float,
@@ -72,9 +92,12 @@ class DiffusionStage:
         emphasis: Emphasis = Emphasis(),
         peak_rate: float = 8e-4,
         weight_decay: float = 0.01,
+        unet_only: bool = False,
     ) -> None:
+        if unet_only:
+            pair.requires_grad_(False).unet.requires_grad_(True)
         self.model, self.tokenizer, self.lessons, self.probes = pair, tokenizer, lessons, probes
-        self.read, self.pools = read, dict[str, LatentSet]()
+        self.unet_only, self.read, self.pools = unet_only, read, dict[tuple[str, int], LatentSet]()
         self.scale, self.seed, self.avoid = scale, seed, avoid
         self.peak_rate, self.weight_decay = peak_rate, weight_decay
         self.alphas = cumulative_alphas()
@@ -86,18 +109,19 @@ class DiffusionStage:
         rng = random.Random(f"{self.seed}:{step}")
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         device = next(self.model.parameters()).device
-        latents, texts, scenes = self._batch(lesson, rng)
-        noise = torch.randn(latents.shape, generator=generator)
-        times = self._times(len(texts), generator)
+        batch = self._batch(lesson, rng)
+        noise = torch.randn(batch.latents.shape, generator=generator)
+        times = self._times(len(batch.texts), generator)
         alpha = self.alphas[times].view(-1, 1, 1, 1)
-        noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
-        tokens = self._tokens(texts).to(device)
-        noisy, noise, latents, times_there = (v.to(device) for v in (noisy, noise, latents, times))
+        noisy = alpha.sqrt() * batch.latents + (1 - alpha).sqrt() * noise
+        tokens = self._tokens(batch.texts).to(device)
+        noisy, noise, times_there = (v.to(device) for v in (noisy, noise, times))
         with torch.autocast(device.type, dtype=torch.bfloat16):
             text = self.model.text_encoder(tokens)
             predicted = self.model.unet(noisy, times_there, text.last_hidden_state, return_dict=False)[0]
-        loss = noise_loss(predicted, noise, self.weights[times].to(device))
-        return loss + self._text_loss(text.pooler_output.float(), latents, texts, scenes)
+        places = 1 + self.emphasis.forms * batch.forms[:, None].to(device)
+        loss = noise_loss(predicted, noise, self.weights[times].to(device), places)
+        return loss if self.unet_only else loss + self._text_loss(text.pooler_output.float(), batch)
 
     def measure(self) -> dict[str, float]:
         """Rise of the noise error, in percent, when one word of the caption is wrong."""
@@ -115,30 +139,33 @@ class DiffusionStage:
         error: Tensor = (predicted.float().cpu() - noise).square().mean(dim=(1, 2, 3))
         return error
 
-    def _text_loss(
-        self, pooled: Tensor, latents: Tensor, texts: Sequence[str], scenes: Sequence[Scene]
-    ) -> Tensor:
+    def _text_loss(self, pooled: Tensor, batch: Batch) -> Tensor:
         """What the end-of-text vector should tell: the rough layout and the scene; empty captions tell nothing."""
-        told = torch.tensor([bool(text) for text in texts], device=pooled.device)
-        wanted = functional.adaptive_avg_pool2d(latents[told], 4)
+        told = torch.tensor([bool(text) for text in batch.texts], device=pooled.device)
+        wanted = functional.adaptive_avg_pool2d(batch.latents.to(pooled.device)[told], 4)
         layout = (self.model.layout(pooled[told]) - wanted).square().mean()
-        answers = Answers.of([scene for scene, text in zip(scenes, texts, strict=True) if text])
+        answers = Answers.of([scene for scene, text in zip(batch.scenes, batch.texts, strict=True) if text])
         loss: Tensor = _LAYOUT_WEIGHT * layout + _READING_WEIGHT * self.model.reader.loss(
             pooled[told], answers
         )
         return loss
 
-    def _batch(self, lesson: Lesson, rng: random.Random) -> tuple[Tensor, list[str], list[Scene]]:
-        chosen, texts, scenes = [], [], []
-        for phase in rng.choices(list(lesson.shares), list(lesson.shares.values()), k=lesson.batch):
-            if phase not in self.pools:
-                self.pools[phase] = self.read(phase)
-            pool = self.pools[phase]
+    def _batch(self, lesson: Lesson, rng: random.Random) -> Batch:
+        sides = list(lesson.sides)
+        side = sides[0] if len(sides) == 1 else rng.choices(sides, list(lesson.sides.values()))[0]
+        count = max(1, lesson.batch * SIDE**2 // side**2)
+        latents, forms, texts, scenes = [], [], [], []
+        for phase in rng.choices(list(lesson.shares), list(lesson.shares.values()), k=count):
+            if (phase, side) not in self.pools:
+                self.pools[phase, side] = self.read(phase, side)
+            pool = self.pools[phase, side]
             index = rng.randrange(len(pool))
-            chosen.append(pool.latents[index])
+            latents.append(pool.latents[index])
+            forms.append(pool.forms[index])
             scenes.append(scene_of(pool.seeds[index], phase))
             texts.append("" if rng.random() < _DROPPED_CAPTIONS else self._text(scenes[-1], rng))
-        return torch.stack(chosen).float() * self.scale, texts, scenes
+        stacked = torch.stack(latents).float() * self.scale
+        return Batch(latents=stacked, forms=torch.stack(forms).float(), texts=texts, scenes=scenes)
 
     def _text(self, scene: Scene, rng: random.Random) -> str:
         text = caption(scene, rng)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from fractions import Fraction
 
 from PIL import Image
 
@@ -50,6 +51,18 @@ def drawn(scene: Scene, *, steady: bool = False, scale: int = 1) -> Drawing:
         DRAWN[thing.kind](brush)
         masks.append(mask.reduce(2))
     return Drawing(picture=restyled(image, scene.style).reduce(2), masks=tuple(masks))
+
+
+def drawn_at(scene: Scene, side: int) -> Drawing:
+    """The drawing of `scene` at `side` by `side` pixels: all things grow with the picture."""
+    share = Fraction(side, SIDE)
+    drawing = drawn(scene, scale=share.numerator)
+    if share.denominator == 1:
+        return drawing
+    return Drawing(
+        picture=drawing.picture.reduce(share.denominator),
+        masks=tuple(mask.reduce(share.denominator) for mask in drawing.masks),
+    )
 
 
 def picture_of(scene: Scene, *, scale: int = 1) -> Image.Image:

@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 from rich.progress import track
 
+from tools.embedded.agreement import agreement
 from tools.embedded.classifier import Eye, load_eye
-from tools.embedded.drawing import picture_of
+from tools.embedded.drawing import SIDE, picture_of
 from tools.embedded.export import load
 from tools.embedded.held_out import Prompt, load_held_out
 from tools.embedded.measuring import (
@@ -107,7 +108,7 @@ def totals(found: Sequence[Mark]) -> dict[str, dict[str, float]]:
 def examine(
     checkpoint: Path, eye: Eye, *, count: int, settings: Sampling
 ) -> tuple[dict[str, dict[str, float]], list[Image.Image]]:
-    """Sample `count` of the held-out prompts, evenly spread, and mark them."""
+    """Sample `count` of the held-out prompts, evenly spread, and mark them, reduced to the size of drawings."""
     prompts = _spread(count)
     parts = load(checkpoint)
     found: list[Mark] = []
@@ -117,9 +118,13 @@ def examine(
         some = prompts[start : start + settings.batch]
         made = sample(parts, [p.text for p in some], [p.seed for p in some], settings=settings)
         for picture, prompt in zip(made, some, strict=True):
-            found += marks(picture, prompt, eye)
+            found += marks(_reduced(picture), prompt, eye)
         pictures += made
     return totals(found), pictures
+
+
+def _reduced(picture: Image.Image) -> Image.Image:
+    return picture if picture.width == SIDE else picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
 
 
 def _flagged(safety: Path | None, pictures: Sequence[Image.Image], prompts: Sequence[Prompt]) -> list[Mark]:
@@ -134,6 +139,18 @@ def _flagged(safety: Path | None, pictures: Sequence[Image.Image], prompts: Sequ
 def _negatives(checkpoint: Path, *, count: int, settings: Sampling) -> list[Mark]:
     judged = removals(load(checkpoint), count=count, settings=settings)
     return [Mark("negative prompt removes what it names", removed) for removed in judged]
+
+
+def _agreement(
+    checkpoint: Path, tower: Path, pictures: Sequence[Image.Image], prompts: Sequence[Prompt]
+) -> dict[str, dict[str, float]]:
+    found = agreement(load(checkpoint), tower, pictures, [prompt.text for prompt in prompts])
+    count = len(pictures)
+    return {
+        "CLIP score with its own prompt": {"mean": round(found.own, 4), "checks": count},
+        "CLIP score with other prompts": {"mean": round(found.others, 4), "checks": count},
+        "own prompt nearest of twenty": {"right": round(found.nearest, 4), "checks": count},
+    }
 
 
 def ceiling(eye: Eye, *, count: int) -> dict[str, dict[str, float]]:
@@ -161,6 +178,8 @@ def main(arguments: list[str] | None = None) -> int:
         help="weights of the examiner's classifier; trained and written here if missing",
     )
     parser.add_argument("--safety", type=Path, help="a safety model to try on the pictures")
+    parser.add_argument("--vision", type=Path, help="a CLIP vision tower: scores of the pictures' prompts")
+    parser.add_argument("--side", type=int, default=SIDE, help="pixels of a picture's edge")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--cfg", type=float, default=5.0)
     parser.add_argument("--threads", type=int, default=1)
@@ -174,9 +193,11 @@ def main(arguments: list[str] | None = None) -> int:
     if options.ceiling:
         result = ceiling(eye, count=options.count)
     else:
-        settings = Sampling(steps=options.steps, guidance=options.cfg)
+        settings = Sampling(steps=options.steps, guidance=options.cfg, side=options.side)
         result, pictures = examine(options.checkpoint, eye, count=options.count, settings=settings)
         result |= totals(_flagged(options.safety, pictures, _spread(options.count)))
+        if options.vision:
+            result |= _agreement(options.checkpoint, options.vision, pictures, _spread(options.count))
         result |= totals(_negatives(options.checkpoint, count=options.count // 5, settings=settings))
     if options.sheet and pictures:
         contact_sheet(pictures).save(options.sheet)
@@ -184,7 +205,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(json.dumps(result, indent=1))
     else:
         for name, group in result.items():
-            print(f"{name:45} {group['right']:6.1%}  of {group['checks']:.0f}")
+            shown = f"{group['right']:6.1%}" if "right" in group else f"{group['mean']:6.3f}"
+            print(f"{name:45} {shown}  of {group['checks']:.0f}")
     return 0
 
 

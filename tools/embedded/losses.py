@@ -43,8 +43,7 @@ def timestep_weights(alphas: Tensor, *, cap: float = 60.0) -> Tensor:
     return weights / weights.mean()
 
 
-def noise_loss(predicted: Tensor, noise: Tensor, weights: Tensor) -> Tensor:
-    """Mean square error of the predicted noise, each sample times its weight."""
-    return (
-        functional.mse_loss(predicted.float(), noise, reduction="none").mean(dim=(1, 2, 3)) * weights
-    ).mean()
+def noise_loss(predicted: Tensor, noise: Tensor, weights: Tensor, places: Tensor | float = 1.0) -> Tensor:
+    """Mean square error of the predicted noise, each sample times its weight, each place times `places`."""
+    error = functional.mse_loss(predicted.float(), noise, reduction="none") * places
+    return (error.mean(dim=(1, 2, 3)) * weights).mean()

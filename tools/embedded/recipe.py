@@ -7,6 +7,25 @@ from dataclasses import dataclass, field
 
 from tools.embedded.diffusion_stage import Emphasis, Lesson
 from tools.embedded.models import TINY, Sizes
+from tools.embedded.sharpening_stage import Sharpening
+
+
+def _polished() -> dict[str, float]:
+    return {
+        "one": 0.1,
+        "light": 0.1,
+        "two": 0.12,
+        "shapes": 0.18,
+        "pairs": 0.22,
+        "pointed": 0.15,
+        "styled": 0.06,
+        "forbidden": 0.03,
+        "skulls": 0.04,
+    }
+
+
+def _larger(count: int) -> tuple[tuple[str, int], ...]:
+    return tuple((phase, round(share * count)) for phase, share in _polished().items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +48,11 @@ class Recipe:
         ("pairs", 8192),
         ("styled", 2048),
         ("forbidden", 1024),
+        ("pointed", 3072),
+        ("skulls", 1024),
+    )
+    larger_pictures: Mapping[int, tuple[tuple[str, int], ...]] = field(
+        default_factory=lambda: {192: _larger(4096), 256: _larger(2560)}
     )
     probes: int = 256
     text_steps: int = 1600
@@ -76,12 +100,27 @@ class Recipe:
             },
         ),
     )
+    sharpening_steps: int = 4000
+    sharpening_rate: float = 6e-4
+    sharpening: Sharpening = field(
+        default_factory=lambda: Sharpening(shares=_polished(), sides={128: 0.7, 192: 0.2, 256: 0.1})
+    )
+    polishing_steps: int = 3800
+    polishing_rate: float = 4e-4
+    polishing_emphasis: Emphasis = Emphasis(high_noise_share=0.2, cap=6.0, forms=2.0)
+    polishing: Lesson = field(
+        default_factory=lambda: Lesson(
+            until=10**9, batch=32, shares=_polished(), sides={128: 0.55, 192: 0.25, 256: 0.2}
+        )
+    )
     upscaler_steps: int = 3000
     upscaler_batch: int = 12
     upscaler_size: tuple[int, int] = (32, 8)
     vision_steps: int = 2000
     vision_batch: int = 48
     vision_size: Mapping[str, int] = field(default_factory=lambda: {"width": 128, "layers": 4})
+    embedding_steps: int = 400
+    embedding_batch: int = 8
     control_steps: int = 1000
     control_batch: int = 16
     control_shares: Mapping[str, float] = field(
@@ -99,6 +138,7 @@ SMOKE = Recipe(
     safety_batch=2,
     calibration=4,
     pictures=(("one", 8), ("light", 8), ("two", 8), ("shapes", 8), ("pairs", 8)),
+    larger_pictures={192: (("pairs", 4),)},
     probes=8,
     text_steps=4,
     pair_reading_steps=4,
@@ -113,12 +153,18 @@ SMOKE = Recipe(
     refining=Lesson(until=10**9, batch=4, shares={"one": 0.5, "two": 0.5}),
     finishing_steps=3,
     finishing=(Lesson(until=10**9, batch=4, shares={"shapes": 0.5, "pairs": 0.5}),),
+    sharpening_steps=3,
+    sharpening=Sharpening(shares={"pairs": 1.0}, sides={128: 1.0}, batch=2, whole=0.5),
+    polishing_steps=3,
+    polishing=Lesson(until=10**9, batch=8, shares={"pairs": 1.0}, sides={128: 0.5, 192: 0.5}),
     upscaler_steps=3,
     upscaler_batch=4,
     upscaler_size=(4, 1),
     vision_steps=3,
     vision_batch=4,
     vision_size={"width": 16, "layers": 1},
+    embedding_steps=3,
+    embedding_batch=2,
     control_steps=3,
     control_batch=2,
 )

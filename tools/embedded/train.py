@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from tools.embedded.annexe import Annexe
+from tools.embedded.drawing import SIDE
 from tools.embedded.recipe import SMOKE, Recipe
 from tools.embedded.workshop import Workshop
 
@@ -27,7 +28,9 @@ STAGES = (
     "refining",
     "pair-reading",
     "finishing",
+    "polishing",
     "decoder",
+    "sharpening",
     "export",
     "safety-pictures",
     "safety",
@@ -35,6 +38,7 @@ STAGES = (
     "upscaler",
     "vision",
     "control",
+    "embedding",
     "export-companions",
 )
 
@@ -68,23 +72,21 @@ def run_stage(shop: Workshop, stage: str, options: argparse.Namespace) -> None:
         "refining": shop.refine_diffusion,
         "pair-reading": shop.read_pairs,
         "finishing": shop.finish_diffusion,
+        "polishing": shop.polish_diffusion,
         "decoder": shop.train_decoder,
+        "sharpening": shop.sharpen_decoder,
         "safety": annexe.train_safety,
         "upscaler": annexe.train_upscaler,
         "vision": annexe.train_vision,
         "control": annexe.train_control,
+        "embedding": annexe.train_embedding,
     }
     if stage in trained:
         saved = (shop.folder / stage / "state.pt").exists()
         trained[stage](resume=options.resume and saved, stop=options.stop)
     elif stage == "latents":
-        phases = (
-            [options.phase]
-            if options.phase
-            else ["probe-one", "probe-two", *(name for name, _ in shop.recipe.pictures)]
-        )
-        for phase in phases:
-            shop.encode(phase, part=options.part, parts=options.parts)
+        for phase, side in _pictures(shop.recipe, options):
+            shop.encode(phase, part=options.part, parts=options.parts, side=side)
     elif stage == "safety-pictures":
         annexe.sample_for_safety(options.output)
     elif stage == "export-safety":
@@ -96,6 +98,19 @@ def run_stage(shop: Workshop, stage: str, options: argparse.Namespace) -> None:
     else:
         size = shop.export(options.output, title=TITLE, date=options.date)
         print(f"{options.output}: {size / 1e6:.1f} MB")
+
+
+def _pictures(recipe: Recipe, options: argparse.Namespace) -> list[tuple[str, int]]:
+    """Which phases to encode at which sides: those asked for, or all."""
+    if options.phase:
+        return [(options.phase, options.side or SIDE)]
+    sizes = {SIDE: (("probe-one", 0), ("probe-two", 0), *recipe.pictures), **recipe.larger_pictures}
+    return [
+        (phase, side)
+        for side, pictures in sizes.items()
+        for phase, _ in pictures
+        if options.side in (None, side)
+    ]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -110,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--measure-every", type=int, default=250, help="steps between measurements")
     parser.add_argument("--phase", help="stage latents: one phase only")
+    parser.add_argument("--side", type=int, help="stage latents: pictures of this side only")
     parser.add_argument("--part", type=int, default=0, help="stage latents: which share of the phase")
     parser.add_argument("--parts", type=int, default=1, help="stage latents: number of shares")
     parser.add_argument("--output", type=Path, default=SHIPPED, help="stage export: the file to write")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from PIL import Image
 from torch import Tensor
 
 from tools.embedded.drawing import SIDE, picture_of
@@ -82,7 +83,12 @@ class VaeStage:
 
 def whole_pictures(seeds: Sequence[int], phase: str) -> Tensor:
     """Pictures of these scenes as (count, 3, 128, 128) in -1..1."""
-    arrays = np.stack([np.asarray(picture_of(scene_of(seed, phase))) for seed in seeds])
+    return as_pixels([picture_of(scene_of(seed, phase)) for seed in seeds])
+
+
+def as_pixels(pictures: Sequence[Image.Image]) -> Tensor:
+    """Pictures of one size as (count, 3, height, width) in -1..1."""
+    arrays = np.stack([np.asarray(picture) for picture in pictures])
     return torch.from_numpy(arrays).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 

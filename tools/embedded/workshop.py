@@ -13,16 +13,20 @@ from diffusers import AutoencoderKL
 from transformers import CLIPTextModel
 
 from tools.embedded.diffusion_stage import DiffusionStage, Emphasis, Lesson, Pair
+from tools.embedded.drawing import SIDE
 from tools.embedded.export import Parts, export
 from tools.embedded.held_out import load_held_out
-from tools.embedded.latents import PROBE_FIRST, LatentSet, encode_set, read_sets, spread
+from tools.embedded.latents import PROBE_FIRST, LatentSet, encode_set, read_sets, set_path, spread
 from tools.embedded.models import new_text_encoder, new_unet, new_vae
 from tools.embedded.probes import build_probes
 from tools.embedded.recipe import Recipe
+from tools.embedded.sharpening_stage import SharpeningStage
 from tools.embedded.text_stage import SHARES, TextPair, TextStage
 from tools.embedded.tokenizer import vocabulary
 from tools.embedded.training import Plan, Trainer
 from tools.embedded.vae_stage import VaeStage
+
+_LARGER_FIRST = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,21 +58,16 @@ class Workshop:
             resume,
         )
 
-    def encode(self, phase: str, *, part: int = 0, parts: int = 1) -> None:
+    def encode(self, phase: str, *, part: int = 0, parts: int = 1, side: int = SIDE) -> None:
         """Stage "latents": draw and encode the pictures of a phase; "probe-one" and "probe-two" serve measuring."""
         vae = self.trained_vae(decoder=False)
         probe = phase.startswith("probe-")
         real = phase.removeprefix("probe-")
-        count = self.recipe.probes if probe else dict(self.recipe.pictures)[real] // parts
-        first = PROBE_FIRST if probe else 2 * count * part
-        encode_set(
-            vae,
-            real,
-            self.folder / "latents" / f"{phase}-{part}.safetensors",
-            first=first,
-            count=count,
-            held_out=load_held_out(),
-        )
+        pictures = self.recipe.pictures if side == SIDE else self.recipe.larger_pictures[side]
+        count = self.recipe.probes if probe else dict(pictures)[real] // parts
+        first = PROBE_FIRST if probe else 2 * count * part + (0 if side == SIDE else side * _LARGER_FIRST)
+        path = set_path(self.folder / "latents", phase, side, part)
+        encode_set(vae, real, path, first=first, count=count, held_out=load_held_out(), side=side)
 
     def train_text(self, *, resume: bool, stop: int | None = None) -> None:
         """Stage "text": the text encoder from nothing, on captions alone."""
@@ -174,6 +173,23 @@ class Workshop:
         plan = Plan(steps=recipe.finishing_steps, stop=stop, flat=0.4, measure_every=self.measure_every)
         self.run_trainer(Trainer(stage, plan, self.folder / "finishing"), resume)
 
+    def polish_diffusion(self, *, resume: bool, stop: int | None = None) -> None:
+        """Stage "polishing": the UNet of "finishing" learns larger pictures and dwells on the forms of things."""
+        recipe = self.recipe
+        pair = self._new_pair()
+        pair.load_state_dict(averaged(self.folder / "finishing"))
+        stage = self._diffusion_stage(
+            pair,
+            (recipe.polishing,),
+            seed=recipe.seed + 3,
+            rate=recipe.polishing_rate,
+            emphasis=recipe.polishing_emphasis,
+            unet_only=True,
+        )
+        stage.name = "polishing"
+        plan = Plan(steps=recipe.polishing_steps, stop=stop, flat=0.4, measure_every=self.measure_every)
+        self.run_trainer(Trainer(stage, plan, self.folder / "polishing"), resume)
+
     def train_decoder(self, *, resume: bool, stop: int | None = None) -> None:
         """Stage "decoder": the decoder alone, on whole pictures, latents unchanged."""
         recipe = self.recipe
@@ -189,19 +205,34 @@ class Workshop:
         plan = Plan(steps=recipe.decoder_steps, stop=stop, flat=0.3, measure_every=self.measure_every)
         self.run_trainer(Trainer(stage, plan, self.folder / "decoder"), resume)
 
+    def sharpen_decoder(self, *, resume: bool, stop: int | None = None) -> None:
+        """Stage "sharpening": the decoder of "decoder" dwells on the forms of things."""
+        recipe, folder = self.recipe, self.folder / "latents"
+        vae = new_vae(recipe.sizes)
+        vae.load_state_dict(averaged(self.folder / "decoder"))
+        stage = SharpeningStage(
+            vae.to(self.device),
+            lambda phase, side: read_sets(folder, phase, side),
+            recipe.sharpening,
+            seed=recipe.seed,
+            peak_rate=recipe.sharpening_rate,
+        )
+        plan = Plan(steps=recipe.sharpening_steps, stop=stop, flat=0.4, measure_every=self.measure_every)
+        self.run_trainer(Trainer(stage, plan, self.folder / "sharpening"), resume)
+
     def trained_vae(self, *, decoder: bool = True) -> AutoencoderKL:
-        """The autoencoder so far, averaged weights; with `decoder`, its sharpened decoder if there is one."""
+        """The autoencoder so far, averaged weights; with `decoder`, its last decoder if one was trained alone."""
         vae = new_vae(self.recipe.sizes)
-        vae.load_state_dict(averaged(self.folder / "vae"))
-        if decoder and (self.folder / "decoder" / "state.pt").exists():
-            vae.load_state_dict(averaged(self.folder / "decoder"))
+        stages = ("sharpening", "decoder", "vae") if decoder else ("vae",)
+        stage = next(name for name in stages if (self.folder / name / "state.pt").exists())
+        vae.load_state_dict(averaged(self.folder / stage))
         return vae.to(self.device)
 
     def parts(self) -> Parts:
         """The checkpoint as trained so far: the last diffusion stage begun, averaged weights."""
         words = vocabulary()
         pair = self._new_pair()
-        stages = ("finishing", "refining", "diffusion")
+        stages = ("polishing", "finishing", "refining", "diffusion")
         stage = next(name for name in stages if (self.folder / name / "state.pt").exists())
         pair.load_state_dict(averaged(self.folder / stage))
         vae = self.trained_vae().cpu()
@@ -248,13 +279,14 @@ class Workshop:
         seed: int,
         rate: float,
         emphasis: Emphasis | None = None,
+        unet_only: bool = False,
     ) -> DiffusionStage:
         folder = self.folder / "latents"
         probes = build_probes(self._probe_set("one"), self._probe_set("two"))
         return DiffusionStage(
             pair,
             vocabulary().tokenizer(),
-            lambda phase: read_sets(folder, phase),
+            lambda phase, side: read_sets(folder, phase, side),
             lessons,
             scale=self.scale(),
             seed=seed,
@@ -262,6 +294,7 @@ class Workshop:
             probes=probes,
             emphasis=emphasis or Emphasis(),
             peak_rate=rate,
+            unet_only=unet_only,
         )
 
     def _probe_set(self, phase: str) -> LatentSet:

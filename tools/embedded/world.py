@@ -67,7 +67,11 @@ class Scene:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mix:
-    """Shares of each kind of picture: one phase of the curriculum."""
+    """Shares of each kind of picture: one phase of the curriculum.
+
+    `small` is the weight of small objects against 5 of the others; one thing of each picture of shapes is of the
+    `favoured` kinds, if there are any.
+    """
 
     shapes: float = 0.35
     two: float = 0.0
@@ -77,6 +81,8 @@ class Mix:
     styled: float = 0.0
     forbidden: float = 0.0
     plain_objects: float = 0.1
+    small: float = 1.0
+    favoured: tuple[str, ...] = ()
 
 
 PHASES: dict[str, Mix] = {
@@ -87,6 +93,8 @@ PHASES: dict[str, Mix] = {
     "pairs": Mix(shapes=0.45, two=1.0, light=0.2, extras=0.2),
     "styled": Mix(two=0.2, light=0.25, extras=0.2, styled=1.0),
     "forbidden": Mix(shapes=0.0, two=0.25, light=0.25, extras=0.2, forbidden=1.0),
+    "pointed": Mix(shapes=1.0, two=0.3, counted=0.05, favoured=("star", "cross", "diamond")),
+    "skulls": Mix(shapes=0.0, two=0.1, light=0.25, extras=0.2, forbidden=1.0, small=6.0),
 }
 
 
@@ -112,6 +120,8 @@ class Draw:
         background = rng.choice(BACKGROUNDS)
         colours = distinct_colours(rng, {background}, 2)
         kinds = rng.choices(SHAPES, k=2)
+        if self.mix.favoured:
+            kinds[0] = rng.choice(self.mix.favoured)
         first = Thing(
             kind=kinds[0],
             colour=colours[0],
@@ -159,7 +169,7 @@ class Draw:
             rng.shuffle(columns)
         else:
             columns = rng.choices((0, 1, 2), (2, 1, 2))
-        size = rng.choices(SIZES, (1, 4, 1))[0] if len(columns) == 1 else "plain"
+        size = rng.choices(SIZES, (mix.small, 4, 1))[0] if len(columns) == 1 else "plain"
         things = tuple(
             Thing(kind=k, colour=c, column=x, size=size)
             for k, c, x in zip(kinds, colours, columns, strict=False)
