@@ -66,7 +66,7 @@ class PartModules:
 
         def make() -> Made[nn.Module]:
             self._files.resolve(file)
-            module = _prepared(part, placed(load(part), self.device, precision))
+            module = _prepared(part, placed(load(part, precision.dtype), self.device, precision))
             return Made(value=module, bytes=module_bytes(module))
 
         key = _Key(file, part.name, precision)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -35,9 +35,10 @@ from nodes.diffusion.model_config import refuse_giant
 from nodes.diffusion.part import Part
 from nodes.diffusion.precision import Precision
 from nodes.diffusion.safetensors_header import ITEM_BYTES, Header
+from nodes.diffusion.scaled_weights import BESIDE, in_whole_numbers, scale_of, unscaled
 from nodes.diffusion.streaming import stream, streaming_of
 
-IGNORED = frozenset({"spiece_model", "position_ids", "logit_scale", "attn_mask", "num_updates", "decay"})
+IGNORED = BESIDE | {"spiece_model", "position_ids", "logit_scale", "attn_mask", "num_updates", "decay"}
 TIED = "encoder.embed_tokens.weight"
 """T5's token table under its second name."""
 IGNORED_HEADS = frozenset({"loss", "model_ema"})
@@ -65,16 +66,17 @@ ORIGINAL_RULES: Mapping[str, Callable[[Mapping[str, Any], Iterable[str]], tuple[
 }
 
 
-def load(part: Part) -> nn.Module:
+def load(part: Part, unpacked: torch.dtype = torch.float32) -> nn.Module:
     """The part as a network in evaluation mode on the CPU, in the file's own dtypes, sharing the file's pages.
 
-    Raises ModelFileError that names tensors which are missing, left over, or of another shape than configured.
+    Weights that stand there with a scale are copied, in the dtype `unpacked`. Raises ModelFileError that names tensors
+    which are missing, left over, of another shape than configured, or stored in whole numbers.
     """
     module = build(part)
     wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     rules = rules_for(part, wanted)
     check(part, rules, wanted)
-    module.load_state_dict(tensors(part, rules), assign=True)
+    module.load_state_dict(tensors(part, rules, unpacked), assign=True)
     _fill_buffers(module)
     return module.requires_grad_(False).eval()
 
@@ -129,6 +131,14 @@ def check(part: Part, rules: Iterable[Rule], wanted: Mapping[str, tuple[int, ...
             wrong.append(
                 f"{part.prefix}{rule.original} is {list(found[2].shape)}, not {list(wanted[rule.target])}"
             )
+    whole = in_whole_numbers(part, used)
+    if whole:
+        raise ModelFileError(
+            f"'{part.name}' in {part.path.name} is quantized: {whole[0]} is stored in whole numbers, which is not "
+            "supported; get the file in fp16, bf16 or fp8.",
+            code="model-file-quantized",
+            location=str(part.path),
+        )
     heads = {name.partition(".")[0] for name in used}
     left = (
         []
@@ -144,20 +154,29 @@ def check(part: Part, rules: Iterable[Rule], wanted: Mapping[str, tuple[int, ...
             _refuse(part, what, names)
 
 
-def tensors(part: Part, rules: Iterable[Rule]) -> dict[str, Tensor]:
-    """The network's state dict as views of the mapped files."""
-    mapped: dict[Path, dict[str, Tensor]] = {}
-    state: dict[str, Tensor] = {}
-    wanted: dict[Path, list[tuple[Rule, str]]] = {}
+def tensors(part: Part, rules: Iterable[Rule], unpacked: torch.dtype = torch.float32) -> dict[str, Tensor]:
+    """The network's state dict as views of the mapped files; weights with a scale are copied, in `unpacked`."""
+    wanted: dict[Path, dict[str, list[Rule]]] = {}
     for rule in rules:
         found = part.find(rule.original)
         if found is not None:
-            wanted.setdefault(found[0].path, []).append((rule, found[1]))
+            wanted.setdefault(found[0].path, {}).setdefault(found[1], []).append(rule)
+    state: dict[str, Tensor] = {}
     for path, names in wanted.items():
-        mapped[path] = _map(path, {name for _, name in names})
-        for rule, name in names:
-            state[rule.target] = to_target(mapped[path][name], rule.form)
+        for name, tensor in _map(path, names).items():
+            stored = _unpacked(part, names[name][0].original, tensor, unpacked)
+            state |= {rule.target: to_target(stored, rule.form) for rule in names[name]}
     return state
+
+
+def _unpacked(part: Part, original: str, stored: Tensor, dtype: torch.dtype) -> Tensor:
+    place = scale_of(part, original)
+    if place is None:
+        return stored
+    try:
+        return unscaled(stored, read_tensor(*place), dtype)
+    except ValueError as error:
+        _refuse(part, f"has a scale of another shape ({error})", [part.prefix + original])
 
 
 def placed(module: nn.Module, device: torch.device, precision: Precision) -> nn.Module:
@@ -252,7 +271,7 @@ def _matters(name: str, heads: set[str]) -> bool:
     )
 
 
-def _refuse(part: Part, what: str, names: list[str]) -> None:
+def _refuse(part: Part, what: str, names: list[str]) -> NoReturn:
     first = ", ".join(names[:SHOWN])
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     raise ModelFileError(
