@@ -20,6 +20,7 @@ MODULES: Final = (
     "clip_vision",
     "comparison",
     "conditioning",
+    "context_windows",
     "control",
     "datasets",
     "flight",

@@ -6,14 +6,14 @@ A picture lies over the whole latent; where the network sees a part of it, so do
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nodes.diffusion.entries import rows_for
+from nodes.diffusion.entries import rows_for, rows_of
 from nodes.diffusion.network import Residuals
 from nodes.diffusion.region import Region
 
@@ -28,6 +28,10 @@ class UNetControl:
     strength: float
     start: float
     end: float
+
+    def of_rows(self, rows: Sequence[int], batch: int) -> UNetControl:
+        """The same for these samples of a batch alone."""
+        return replace(self, picture=rows_of(self.picture, rows, batch))
 
     def __call__(
         self,
@@ -62,6 +66,10 @@ class UnionControl:
     strength: float
     start: float
     end: float
+
+    def of_rows(self, rows: Sequence[int], batch: int) -> UnionControl:
+        """The same for these samples of a batch alone."""
+        return replace(self, picture=rows_of(self.picture, rows, batch))
 
     def __call__(
         self,
@@ -133,6 +141,10 @@ class TransformerControl:
     start: float
     end: float
 
+    def of_rows(self, rows: Sequence[int], batch: int) -> TransformerControl:
+        """The same for these samples of a batch alone."""
+        return replace(self, latent=rows_of(self.latent, rows, batch))
+
     def __call__(
         self,
         x: Tensor,
@@ -174,6 +186,10 @@ class AdapterControl:
     start: float
     end: float
     _known: dict[Region | None, tuple[Tensor, ...]] = field(default_factory=dict)
+
+    def of_rows(self, rows: Sequence[int], batch: int) -> AdapterControl:
+        """The same for these samples of a batch alone."""
+        return replace(self, picture=rows_of(self.picture, rows, batch), _known={})
 
     def __call__(
         self,

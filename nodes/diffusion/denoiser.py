@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from graphcore.errors import InputError
+from nodes.context_options import ContextOption
+from nodes.diffusion.context_windows import Window, weights_of, windows_at
 from nodes.diffusion.entries import Entry, rows_for
 from nodes.diffusion.guidance import NEGATIVE, Branch, Guide, Predictions
-from nodes.diffusion.network import Network
+from nodes.diffusion.network import HintNetwork, Network
 from nodes.diffusion.samplers.protocol import DenoisedPair
 
 MOST_REPEATS = 4
@@ -37,7 +39,8 @@ class _Job:
 class Denoiser:
     """The guided prediction of x0, from a network and conditionings by name ("positive", "negative", ...).
 
-    `check_cancelled` is called before every forward pass and may raise.
+    `check_cancelled` is called before every forward pass and may raise. With `windows`, a longer batch is predicted in
+    windows that overlap.
     """
 
     network: Network
@@ -45,6 +48,8 @@ class Denoiser:
     entries: Mapping[str, Sequence[Entry]]
     needs_uncond: bool = False
     check_cancelled: Callable[[], None] = lambda: None
+    windows: ContextOption | None = None
+    _parts: dict[Window, Denoiser] = field(default_factory=dict)
     _joined: dict[tuple[int, ...], dict[str, Tensor]] = field(default_factory=dict)
     _attention: dict[Branch, Tensor] = field(default_factory=dict)
 
@@ -63,16 +68,20 @@ class Denoiser:
             sigma=sigma,
             step=step,
             share=share,
-            denoised=self.predict(x, sigma, branches),
+            denoised=self.predict(x, sigma, branches, step),
             flow=self.network.parameterization.process.flow,
-            again=lambda other, wanted: self.predict(other, sigma, wanted),
+            again=lambda other, wanted: self.predict(other, sigma, wanted, step),
             attention=self._attention,
         )
         denoised = self.guide(predictions)
         return DenoisedPair(denoised, predictions.denoised.get(NEGATIVE, denoised))
 
-    def predict(self, x: Tensor, sigma: Tensor, branches: Sequence[Branch]) -> dict[Branch, Tensor]:
+    def predict(
+        self, x: Tensor, sigma: Tensor, branches: Sequence[Branch], step: int = 0
+    ) -> dict[Branch, Tensor]:
         """The prediction of x0 of each branch; zeros where no entry of a branch is active."""
+        if self.windows is not None and len(x) > self.windows.length:
+            return self._in_windows(self.windows, x, sigma, branches, step)
         jobs = [
             _Job(branch, entry)
             for branch in branches
@@ -84,6 +93,42 @@ class Denoiser:
             for job, denoised in zip(group, self._forward(group, x, sigma), strict=True):
                 found[job.branch].add(denoised, job.entry)
         return {branch: total.mean() for branch, total in found.items()}
+
+    def _in_windows(
+        self, option: ContextOption, x: Tensor, sigma: Tensor, branches: Sequence[Branch], step: int
+    ) -> dict[Branch, Tensor]:
+        """The weighted means of what windows over the batch predict."""
+        frames = len(x)
+        total = {branch: torch.zeros_like(x) for branch in branches}
+        weights = x.new_zeros(frames, 1, 1, 1)
+        maps: dict[Branch, Tensor] = {}
+        for window in windows_at(option, frames, step):
+            part = self._part(window, frames)
+            rows = torch.tensor(window, device=x.device)
+            share = weights_of(option, window, frames).to(x)[:, None, None, None]
+            weights.index_add_(0, rows, share)
+            for branch, found in part.predict(x[rows], sigma, branches).items():
+                total[branch].index_add_(0, rows, found * share)
+            for branch, attention in part._attention.items():
+                seen = maps.setdefault(branch, attention.new_zeros(frames, attention.shape[1]))
+                seen.index_add_(0, rows, attention * share[:, :, 0, 0].to(attention))
+            part._attention.clear()
+        flat = weights[:, :, 0, 0]
+        self._attention.update({branch: seen / flat.to(seen) for branch, seen in maps.items()})
+        return {branch: summed / weights for branch, summed in total.items()}
+
+    def _part(self, window: Window, frames: int) -> Denoiser:
+        """The denoiser of some rows of the batch."""
+        if window not in self._parts:
+            known: dict[int, HintNetwork] = {}
+            entries = {
+                name: [entry.of_rows(window, frames, known) for entry in entries]
+                for name, entries in self.entries.items()
+            }
+            self._parts[window] = replace(
+                self, entries=entries, windows=None, _parts={}, _joined={}, _attention={}
+            )
+        return self._parts[window]
 
     def _entries_of(self, branch: Branch) -> Sequence[Entry]:
         try:

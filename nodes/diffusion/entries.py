@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from graphcore.errors import InputError
-from nodes.diffusion.network import HintNetwork, LatentScene, Network, ReadyHint
+from nodes.diffusion.network import FRAMES, HintNetwork, LatentScene, Network, ReadyHint
 from nodes.diffusion.region import Region, entry_region, entry_weight
 from nodes.values import Conditioning, ConditioningEntry, ControlHint
 
@@ -50,6 +51,21 @@ class Entry:
     def size(self, x: Tensor) -> tuple[int, int]:
         """Height and width of the part of x that it sees."""
         return (x.shape[2], x.shape[3]) if self.region is None else (self.region.height, self.region.width)
+
+    def of_rows(self, rows: Sequence[int], batch: int, known: dict[int, HintNetwork]) -> Entry:
+        """This entry for some samples of a batch; `known` holds what its hints' networks became."""
+        for hint in self.hints:
+            if id(hint.network) not in known:
+                known[id(hint.network)] = hint.network.of_rows(rows, batch)
+        return replace(
+            self,
+            tensors={
+                name: torch.full_like(tensor, len(rows)) if name == FRAMES else rows_of(tensor, rows, batch)
+                for name, tensor in self.tensors.items()
+            },
+            weight=rows_of(self.weight, rows, batch) if isinstance(self.weight, Tensor) else self.weight,
+            hints=tuple(replace(hint, network=known[id(hint.network)]) for hint in self.hints),
+        )
 
     def seen(self, x: Tensor) -> Tensor:
         """The part of x that it sees."""
@@ -151,6 +167,11 @@ def _mirror_area(entry: Entry, others: list[Entry]) -> None:
         tensors["concat"] = entry.tensors["concat"]
     hints = tuple(hint for hint in entry.hints if hint.tensors.keys() <= tensors.keys())
     others.append(replace(entry, tensors=tensors, hints=hints))
+
+
+def rows_of(tensor: Tensor, rows: Sequence[int], batch: int) -> Tensor:
+    """The rows of a tensor that go with these samples of a batch; one row alone goes with all."""
+    return tensor if len(tensor) == 1 else rows_for(tensor, batch)[list(rows)]
 
 
 def rows_for(tensor: Tensor, batch: int) -> Tensor:

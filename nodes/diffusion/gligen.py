@@ -128,6 +128,10 @@ class GroundingPrompt:
     start: float = 0.0
     end: float = 1.0
 
+    def of_rows(self, rows: Sequence[int], batch: int) -> GroundingPrompt:
+        """The same for these samples of a batch alone."""
+        return self
+
     def __call__(
         self,
         x: Tensor,

@@ -149,7 +149,7 @@ class ThresholdedCfg(_TwoSided):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LengthLimitedCfg(_TwoSided):
-    """CFG below the sigma `below`, and the positive itself from there on up; its result is at most `limit` times as long
+    """CFG below the sigma `below`, and the positive itself from there on up; its result is at most `limit` as long
     as the positive (0: of any length), sample by sample (Qin et al. 2025, arXiv 2503.21758, "CFG-Trunc", "CFG-Renorm").
     """
 
@@ -166,7 +166,8 @@ class LengthLimitedCfg(_TwoSided):
         dims = tuple(range(1, guided.ndim))
         longest = torch.linalg.vector_norm(positive, dim=dims, keepdim=True) * self.limit
         length = torch.linalg.vector_norm(guided, dim=dims, keepdim=True).clamp_min(_EPSILON)
-        return guided * (longest / length).clamp_max(1.0)
+        factor: Tensor = (longest / length).clamp_max(1.0)
+        return guided * factor
 
 
 def _quantile(values: Tensor, share: float) -> Tensor:

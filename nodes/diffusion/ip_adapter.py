@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from graphcore.errors import InputError, ModelFileError
 from nodes.diffusion.attention_additions import attended_tokens
-from nodes.diffusion.entries import rows_for
+from nodes.diffusion.entries import rows_for, rows_of
 from nodes.diffusion.layouts import ip_adapter
 from nodes.diffusion.layouts.ip_adapter import IpAdapterNetwork
 from nodes.diffusion.layouts.rules import NOT_THERE
@@ -85,6 +85,10 @@ class ImagePrompt:
     end: float
     mask: Tensor | None
     size: tuple[int, int]
+
+    def of_rows(self, rows: Sequence[int], batch: int) -> ImagePrompt:
+        """The same for these samples of a batch alone."""
+        return self if self.mask is None else replace(self, mask=rows_of(self.mask, rows, batch))
 
     def __call__(
         self,

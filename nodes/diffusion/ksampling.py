@@ -16,7 +16,13 @@ from nodes.diffusion.guidance import Cfg, DualCfg, PerpNeg, Unguided
 from nodes.diffusion.hint_fit import require_hints_fit
 from nodes.diffusion.hints import HintResolver, with_shared_hints
 from nodes.diffusion.latents import require_finite
-from nodes.diffusion.model_options import further_conditionings, mask_strength, reguided, reparameterized
+from nodes.diffusion.model_options import (
+    context_windows,
+    further_conditionings,
+    mask_strength,
+    reguided,
+    reparameterized,
+)
 from nodes.diffusion.network import Network
 from nodes.diffusion.parameterization import Parameterization
 from nodes.diffusion.pictures import to_pillow
@@ -112,6 +118,7 @@ def run_sampler(
                 batch_index=latent.batch_index,
                 noise_mask=latent.noise_mask,
                 mask_strength=mask_strength(guider.model.options),
+                windows=context_windows(guider.model.options),
                 resolve_hint=HintResolver(
                     store=store, stack=stack, network=network, model=guider.model, latent=latent.samples
                 ),

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any, Final, TypeVar
 
 from graphcore.errors import InputError
+from nodes.context_options import ContextOption
 from nodes.diffusion.guidance import Cfg, FrameCfg, Guided, PerpNeg, Perturbed, RescaledCfg
 from nodes.diffusion.guidance_formulas import (
     LengthLimitedCfg,
@@ -214,6 +215,11 @@ def further_conditionings(options: Sequence[ModelOption]) -> dict[str, Condition
     """The conditionings that options bring along, by the names that guidance knows them by."""
     option = _last(options, PerpNegOption)
     return {} if option is None else {"empty": option.empty}
+
+
+def context_windows(options: Sequence[ModelOption]) -> ContextOption | None:
+    """The windows that a long video is predicted in."""
+    return _last(options, ContextOption)
 
 
 def compute_dtype(options: Sequence[ModelOption]) -> str | None:

@@ -6,17 +6,19 @@ batch as the frames of one video.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from graphcore.context import Context
 from graphcore.errors import InputError, ModelFileError
+from nodes.context_options import ContextOption
 from nodes.diffusion.motion_file import MotionFile, load_motion, open_motion
-from nodes.diffusion.network import LatentScene
+from nodes.diffusion.network import FRAMES, LatentScene
 from nodes.diffusion.store import ModelStore
 from nodes.diffusion.unet_network import UNetNetwork
 from nodes.motion_options import MotionOption
@@ -54,8 +56,13 @@ class _Frames:
     count: int = 1
 
 
-def animate(network: UNetNetwork, option: MotionOption, resolve: Callable[[FileRef], Path]) -> None:
-    """Hang a motion module on a network that nobody else uses."""
+def animate(
+    network: UNetNetwork,
+    option: MotionOption,
+    resolve: Callable[[FileRef], Path],
+    windows: ContextOption | None = None,
+) -> None:
+    """Hang a motion module on a network that nobody else uses; it sees all frames, or those of one of the windows."""
     motion = open_motion(resolve(option.file))
     adapter: Any = load_motion(motion).to(network.device, network.dtype)
     frames = _Frames()
@@ -64,16 +71,22 @@ def animate(network: UNetNetwork, option: MotionOption, resolve: Callable[[FileR
     plain = network.conditions
 
     def conditions(entry: ConditioningEntry, scene: LatentScene) -> dict[str, Tensor]:
-        frames.count = len(scene.latent)
-        if frames.count > motion.frames:
+        count = len(scene.latent)
+        if windows is not None:
+            count = min(count, windows.length)
+        if count > motion.frames:
             raise InputError(
-                f"This motion module knows {motion.frames} frames at most, and the batch has {frames.count}; ask for "
-                "fewer.",
+                f"This motion module knows {motion.frames} frames at most, and here are {count}; ask for fewer, or let "
+                "ContextWindowsManual cut them into windows.",
                 code="too-many-frames",
             )
-        return plain(entry, scene)
+        return {**plain(entry, scene), FRAMES: torch.tensor([[len(scene.latent)]])}
+
+    def begin(conditions: Mapping[str, Tensor]) -> None:
+        frames.count = int(conditions[FRAMES][0, 0])
 
     network.conditions = conditions  # type: ignore[method-assign]
+    network.begin = begin
 
 
 def _pairs(unet: Any, adapter: Any) -> Iterator[tuple[nn.Module, nn.Module]]:

@@ -21,6 +21,9 @@ from nodes.diffusion.parameterization import Parameterization
 from nodes.diffusion.region import Region
 from nodes.values import ConditioningEntry
 
+FRAMES = "frames"
+"""The name of the condition (1, 1) that tells how many rows are one video, where a network wants to know."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatentRgb:
@@ -139,6 +142,10 @@ class HintNetwork(Protocol):
         batch: int,
         regions: Sequence[Region | None],
     ) -> Residuals: ...
+
+    def of_rows(self, rows: Sequence[int], batch: int) -> HintNetwork:
+        """The same for these samples of a batch alone."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 from graphcore.errors import InputError
 from nodes.diffusion.block_hooks import Downscale, FreeU
 from nodes.diffusion.hypernetworks import install, open_hypernetwork
+from nodes.diffusion.model_options import context_windows
 from nodes.diffusion.network import Network
 from nodes.diffusion.token_hooks import HyperTile, MergedTokens, TokenHook, hook_self_attention
 from nodes.diffusion.unet_network import UNetNetwork
@@ -60,7 +61,7 @@ def change_network(
             case MotionOption():
                 from nodes.diffusion.motion import animate
 
-                animate(network, option, resolve)
+                animate(network, option, resolve, context_windows(options))
     for hook in hooks:
         if isinstance(hook, TokenHook):
             hook_self_attention(network.module, hook)

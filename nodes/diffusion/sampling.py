@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 
 from graphcore.errors import InputError
+from nodes.context_options import ContextOption
+from nodes.diffusion.context_windows import shuffled_noise
 from nodes.diffusion.denoiser import Denoiser
 from nodes.diffusion.entries import prepare_entries, rows_for
 from nodes.diffusion.guidance import started
@@ -42,7 +44,7 @@ class SamplingRequest:
     and left out if `add_noise` is False. `noise_mask` (batch, height, width), of any size, is 1 where the
     latent may change; with `mask_strength`, grey says when a place begins to: one of value m is kept until the
     share m of the run is left (differential diffusion, Levin & Fried 2023). `others` holds conditionings that some
-    guidances want: "middle", "empty", "unsafe".
+    guidances want: "middle", "empty", "unsafe". With `windows`, a longer batch is predicted in windows that overlap.
     """
 
     network: Network
@@ -59,6 +61,7 @@ class SamplingRequest:
     batch_index: tuple[int, ...] | None = None
     noise_mask: Tensor | None = None
     mask_strength: float | None = None
+    windows: ContextOption | None = None
     resolve_hint: Callable[[ControlHint], ReadyHint] | None = None
     progress: Progress = lambda done, total, preview: None
     check_cancelled: Callable[[], None] = lambda: None
@@ -237,7 +240,11 @@ def _noise(request: SamplingRequest, latent: Tensor) -> Tensor:
         raise InputError(
             f"The latent has {len(latent)} samples and {len(index)} batch indices.", code="batch-index"
         )
-    return starting_noise(shape, request.seed, batch_index=index)
+    noise = starting_noise(shape, request.seed, batch_index=index)
+    windows = request.windows
+    return (
+        shuffled_noise(windows, noise, request.seed) if windows is not None and windows.free_noise else noise
+    )
 
 
 def _mask(mask: Tensor | None, latent: Tensor) -> Tensor | None:
@@ -263,6 +270,7 @@ def _denoiser(request: SamplingRequest, spec: SamplerSpec, scene: LatentScene) -
         entries=entries,
         needs_uncond=spec.needs_uncond,
         check_cancelled=request.check_cancelled,
+        windows=request.windows,
     )
 
 

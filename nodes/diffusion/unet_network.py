@@ -6,7 +6,7 @@ Beside the text, SDXL takes a pooled vector and sizes; networks with more input 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -50,6 +50,7 @@ class UNetNetwork(ModuleNetwork):
         self.rule = rule
         self.augmentor = augmentor
         self.hooks: tuple[BlockHook, ...] = ()
+        self.begin: Callable[[Mapping[str, Tensor]], None] | None = None
         self._switch = perturbable(module)
 
     def conditions(self, entry: ConditioningEntry, scene: LatentScene) -> dict[str, Tensor]:
@@ -88,6 +89,8 @@ class UNetNetwork(ModuleNetwork):
         attention: list[Tensor] | None = None,
     ) -> Tensor:
         """The raw prediction for rows of scaled latents (see `Network`)."""
+        if self.begin is not None:
+            self.begin(conditions)
         if "concat" in conditions:
             x = torch.cat([x, conditions["concat"]], dim=1)
         extra: dict[str, Any] = {}

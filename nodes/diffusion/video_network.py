@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from graphcore.errors import InputError
 from nodes.diffusion.module_network import ModuleNetwork
-from nodes.diffusion.network import LatentScene, Residuals
+from nodes.diffusion.network import FRAMES, LatentScene, Residuals
 from nodes.values import ConditioningEntry
 
 NUMBERS = 3
@@ -41,7 +41,7 @@ class VideoNetwork(ModuleNetwork):
                 "context": entry.embeddings,
                 "size": torch.tensor([entry.size]),
                 "concat": picture,
-                "frames": torch.tensor([[float(frames)]]),
+                FRAMES: torch.tensor([[float(frames)]]),
             }
         )
 
@@ -62,7 +62,7 @@ class VideoNetwork(ModuleNetwork):
                 "Video models follow no ControlNets and know no perturbed attention; take those nodes away.",
                 code="unsupported-choice",
             )
-        frames = round(float(conditions["frames"][0, 0]))
+        frames = round(float(conditions[FRAMES][0, 0]))
         seen = torch.cat([x, conditions["concat"]], dim=1)
         videos = seen.reshape(-1, frames, *seen.shape[1:])
         prediction: Tensor = self.module(

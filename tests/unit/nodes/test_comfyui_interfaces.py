@@ -226,6 +226,16 @@ INTERFACES = {
     "ImageGrid": ("images columns cell_width cell_height padding", "IMAGE"),
     "LotusConditioning": ("", "CONDITIONING"),
     "ComfySwitchNode": ("switch on_false on_true", "*"),
+    "RenormCFG": ("model cfg_trunc renorm_cfg", "MODEL"),
+    "TemporalScoreRescaling": ("model tsr_k tsr_sigma", "MODEL"),
+    "PerpNeg": ("model empty_conditioning neg_scale", "MODEL"),
+    "ContextWindowsManual": (
+        (
+            "model context_length context_overlap context_schedule context_stride closed_loop fuse_method dim "
+            "freenoise"
+        ),
+        "MODEL",
+    ),
 }
 
 
