@@ -24,7 +24,7 @@ from tests.docs.fenced_blocks import Block, commands, fenced_blocks, prints
 from tests.models import TinyModels
 
 ROOT = Path(__file__).resolve().parents[2]
-GENERATED = {"cli.md", "nodes.md", "errors.md"}
+GENERATED = {"cli.md", "errors.md"}
 SERVED = {"server.md", "comfyui-clients.md"}
 NEED_A_SERVER = {"A server"}
 PAGES = [

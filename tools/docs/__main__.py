@@ -11,7 +11,7 @@ from graphcore.registry import Registry
 from tools.docs.cli import command_page
 from tools.docs.compatibility import compatibility_page
 from tools.docs.errors import error_page
-from tools.docs.nodes import node_page
+from tools.docs.nodes import node_pages, strays
 from tools.docs.schema import schema_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,18 +25,21 @@ def generated_pages() -> Mapping[Path, str]:
         ROOT / "docs" / "cli.md": command_page(),
         ROOT / "docs" / "compatibility.md": compatibility_page(ROOT, registry),
         ROOT / "docs" / "errors.md": error_page(ROOT),
-        ROOT / "docs" / "nodes.md": node_page(registry),
+        **node_pages(ROOT, registry),
         ROOT / "workflows" / "workflow.schema.json": schema_file(registry),
     }
 
 
-def stale_pages() -> list[Path]:
+def stale_pages(pages: Mapping[Path, str]) -> list[Path]:
     """The generated files that are not as they should be."""
     return [
-        path
-        for path, text in generated_pages().items()
-        if not path.exists() or path.read_text(encoding="utf-8") != text
+        path for path, text in pages.items() if not path.exists() or path.read_text(encoding="utf-8") != text
     ]
+
+
+def stray_pages() -> list[Path]:
+    """Files in the folders of the node reference that belong to no node."""
+    return strays(ROOT, Registry.installed(allow=[PACK]))
 
 
 def main() -> int:
@@ -44,13 +47,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a page is out of date")
     if parser.parse_args().check:
-        stale = stale_pages()
+        stale = [*stale_pages(generated_pages()), *stray_pages()]
         for path in stale:
             print(f"{path.relative_to(ROOT)} is out of date; run `make docs`", file=sys.stderr)
         return 1 if stale else 0
-    for path, text in generated_pages().items():
-        path.write_text(text, encoding="utf-8")
+    pages = generated_pages()
+    for path in stale_pages(pages):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(pages[path], encoding="utf-8")
         print(path.relative_to(ROOT))
+    for path in stray_pages():
+        path.unlink()
+        print(f"{path.relative_to(ROOT)} removed")
     return 0
 
 

@@ -63,7 +63,7 @@ def _found(tree: ast.Module) -> Iterator[tuple[str, str]]:
         if isinstance(item, ast.ClassDef):
             yield from _of_class(item)
         elif isinstance(item, ast.Call):
-            yield from _of_call(item)
+            yield from coded(item)
 
 
 def _of_class(item: ast.ClassDef) -> Iterator[tuple[str, str]]:
@@ -73,15 +73,16 @@ def _of_class(item: ast.ClassDef) -> Iterator[tuple[str, str]]:
                 yield code, (ast.get_docstring(item) or "").partition("\n")[0]
 
 
-def _of_call(item: ast.Call) -> Iterator[tuple[str, str]]:
+def coded(item: ast.Call) -> Iterator[tuple[str, str]]:
+    """The codes that a call gives an error, each with its sentence."""
     keywords = {keyword.arg: keyword.value for keyword in item.keywords}
     if "code" in keywords:
         message = keywords.get("message") or (item.args[0] if item.args else None)
         for code in _texts(keywords["code"]):
-            yield code, _sentence(message)
+            yield code, sentence_of(message)
     elif _is_problem(item) and len(item.args) >= 2:
         for code in _texts(item.args[0]):
-            yield code, _sentence(item.args[1])
+            yield code, sentence_of(item.args[1])
 
 
 def _is_problem(item: ast.Call) -> bool:
@@ -107,7 +108,8 @@ def _texts(value: ast.expr) -> Iterator[str]:
         yield value.value
 
 
-def _sentence(value: ast.expr | None) -> str:
+def sentence_of(value: ast.expr | None) -> str:
+    """A text of the source, with … for what differs."""
     if isinstance(value, ast.Constant) and isinstance(value.value, str):
         return value.value
     if isinstance(value, ast.JoinedStr):

@@ -1,0 +1,1 @@
+"""Makes the example pictures of the node reference, by running the nodes."""
