@@ -28,6 +28,7 @@ STAGES = (
     "upscaler",
     "vision",
     "control",
+    "inpainting",
     "embedding",
 )
 
@@ -84,6 +85,7 @@ def test_a_stopped_stage_continues_bit_for_bit(trained: Path, tmp_path: Path, st
         "upscaler": Annexe(shop).train_upscaler,
         "vision": Annexe(shop).train_vision,
         "control": Annexe(shop).train_control,
+        "inpainting": Annexe(shop).train_inpainting,
         "embedding": Annexe(shop).train_embedding,
     }[stage]
     run(resume=False, stop=2)

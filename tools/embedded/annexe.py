@@ -15,6 +15,7 @@ from tools.embedded.control_stage import ControlStage, new_control
 from tools.embedded.embedding_stage import EmbeddingStage, Placeholder
 from tools.embedded.export import Parts, load
 from tools.embedded.held_out import load_held_out
+from tools.embedded.inpainting_stage import InpaintingStage, encode_masked, read_masked, widened
 from tools.embedded.latents import read_sets
 from tools.embedded.safety_stage import (
     Generated,
@@ -132,6 +133,36 @@ class Annexe:
         plan = Plan(steps=recipe.control_steps, stop=stop, flat=0.5, measure_every=self.shop.measure_every)
         self.shop.run_trainer(Trainer(stage, plan, self.shop.folder / "control"), resume)
 
+    def encode_masked(self) -> None:
+        """Stage "masked-latents": pictures with a region to fill, encoded."""
+        recipe = self.shop.recipe
+        encode_masked(
+            self.shop.trained_vae(decoder=False),
+            self._masked,
+            shares=recipe.inpainting_shares,
+            count=recipe.masked_pictures,
+            held_out=load_held_out(),
+        )
+
+    def train_inpainting(self, *, resume: bool, stop: int | None = None) -> None:
+        """Stage "inpainting": a UNet of nine channels, from that of "finishing"."""
+        recipe = self.shop.recipe
+        torch.manual_seed(recipe.seed)
+        parts = self.shop.parts_of("finishing")
+        stage = InpaintingStage(
+            widened(parts.unet, recipe.sizes).to(self.shop.device),
+            parts.text_encoder.to(self.shop.device),
+            parts.tokenizer(),
+            read_masked(self._masked, recipe.inpainting_shares),
+            scale=self.shop.scale(),
+            seed=recipe.seed,
+            batch=recipe.inpainting_batch,
+            peak_rate=recipe.inpainting_rate,
+            avoid=load_held_out().texts,
+        )
+        plan = Plan(steps=recipe.inpainting_steps, stop=stop, flat=0.4, measure_every=self.shop.measure_every)
+        self.shop.run_trainer(Trainer(stage, plan, self.shop.folder / "inpainting"), resume)
+
     def train_embedding(self, *, resume: bool, stop: int | None = None) -> None:
         """Stage "embedding": a textual inversion beside the finished UNet."""
         recipe = self.shop.recipe
@@ -198,6 +229,10 @@ class Annexe:
     def _new_tower(self) -> CLIPVisionModelWithProjection:
         sizes = self.shop.recipe.sizes
         return new_tower(side=sizes.side, projection=sizes.text_width, **self.shop.recipe.vision_size)
+
+    @property
+    def _masked(self) -> Path:
+        return self.shop.folder / "latents" / "masked" / "pictures.safetensors"
 
     @property
     def _safety_pictures(self) -> Path:

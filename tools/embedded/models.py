@@ -73,12 +73,12 @@ def new_vae(sizes: Sizes) -> AutoencoderKL:
     return vae
 
 
-def new_unet(sizes: Sizes) -> UNet2DConditionModel:
-    """A UNet with cross attention at all levels but the lowest, started so that the border of the picture shows."""
+def new_unet(sizes: Sizes, *, channels: int = LATENT_CHANNELS) -> UNet2DConditionModel:
+    """A UNet that takes `channels`, with cross attention at all levels but the lowest, started aware of the border."""
     levels = len(sizes.unet_widths)
     unet = UNet2DConditionModel(
         sample_size=sizes.side // 8,
-        in_channels=LATENT_CHANNELS,
+        in_channels=channels,
         out_channels=LATENT_CHANNELS,
         down_block_types=("CrossAttnDownBlock2D",) * (levels - 1) + ("DownBlock2D",),
         up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * (levels - 1),

@@ -119,6 +119,20 @@ class Recipe:
     vision_steps: int = 2000
     vision_batch: int = 48
     vision_size: Mapping[str, int] = field(default_factory=lambda: {"width": 128, "layers": 4})
+    masked_pictures: int = 6144
+    inpainting_steps: int = 2200
+    inpainting_rate: float = 4e-4
+    inpainting_batch: int = 32
+    inpainting_shares: Mapping[str, float] = field(
+        default_factory=lambda: {
+            "one": 0.14,
+            "light": 0.16,
+            "two": 0.2,
+            "shapes": 0.18,
+            "pairs": 0.24,
+            "pointed": 0.08,
+        }
+    )
     embedding_steps: int = 400
     embedding_batch: int = 8
     control_steps: int = 1000
@@ -163,6 +177,9 @@ SMOKE = Recipe(
     vision_steps=3,
     vision_batch=4,
     vision_size={"width": 16, "layers": 1},
+    masked_pictures=8,
+    inpainting_steps=3,
+    inpainting_batch=2,
     embedding_steps=3,
     embedding_batch=2,
     control_steps=3,

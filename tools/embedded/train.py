@@ -38,6 +38,8 @@ STAGES = (
     "upscaler",
     "vision",
     "control",
+    "masked-latents",
+    "inpainting",
     "embedding",
     "export-companions",
 )
@@ -79,6 +81,7 @@ def run_stage(shop: Workshop, stage: str, options: argparse.Namespace) -> None:
         "upscaler": annexe.train_upscaler,
         "vision": annexe.train_vision,
         "control": annexe.train_control,
+        "inpainting": annexe.train_inpainting,
         "embedding": annexe.train_embedding,
     }
     if stage in trained:
@@ -87,6 +90,8 @@ def run_stage(shop: Workshop, stage: str, options: argparse.Namespace) -> None:
     elif stage == "latents":
         for phase, side in _pictures(shop.recipe, options):
             shop.encode(phase, part=options.part, parts=options.parts, side=side)
+    elif stage == "masked-latents":
+        annexe.encode_masked()
     elif stage == "safety-pictures":
         annexe.sample_for_safety(options.output)
     elif stage == "export-safety":

@@ -230,10 +230,12 @@ class Workshop:
 
     def parts(self) -> Parts:
         """The checkpoint as trained so far: the last diffusion stage begun, averaged weights."""
-        words = vocabulary()
-        pair = self._new_pair()
         stages = ("polishing", "finishing", "refining", "diffusion")
-        stage = next(name for name in stages if (self.folder / name / "state.pt").exists())
+        return self.parts_of(next(name for name in stages if (self.folder / name / "state.pt").exists()))
+
+    def parts_of(self, stage: str) -> Parts:
+        """The checkpoint with UNet and text encoder of one stage, averaged weights."""
+        pair = self._new_pair()
         pair.load_state_dict(averaged(self.folder / stage))
         vae = self.trained_vae().cpu()
         vae.register_to_config(scaling_factor=round(self.scale(), 5))
@@ -241,7 +243,7 @@ class Workshop:
             unet=pair.unet.cpu().eval(),
             vae=vae.eval(),
             text_encoder=pair.text_encoder.cpu().eval(),
-            vocabulary=words,
+            vocabulary=vocabulary(),
         )
 
     def export(self, path: Path, *, title: str, date: str) -> int:
