@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from graphcore import Context, Each, InputError, OutputName, Text, node
@@ -27,14 +28,18 @@ class TrainingExamples(NamedTuple):
 
 
 def _folder_state(files: Files, folder: str) -> str:
-    """What is in the folder, as text."""
+    return folder_state(files, files.input_dir, folder)
+
+
+def folder_state(files: Files, base: Path, folder: str) -> str:
+    """What is in a folder below `base`, as text."""
     from graphcore.errors import GraphcoreError
     from graphcore.files import safe_parts
 
     parts = safe_parts(folder)
     if parts is None:
         return ""
-    root = files.input_dir.joinpath(*parts)
+    root = base.joinpath(*parts)
     try:
         entries = sorted(path for path in root.rglob("*") if path.is_file())
         return "\n".join(f"{path.relative_to(root)} {files.fingerprint(path)}" for path in entries)

@@ -240,3 +240,31 @@ def sliced(latent: Latent, dim: str, size: int) -> Latent:
 
 def _axes(dim: str) -> tuple[int, int]:
     return (-1, -2) if dim == "x" else (-2, -1)
+
+
+def require_alike(one: Tensor, other: Tensor) -> None:
+    """Raise InputError unless samples have the same channels and size."""
+    _require_channels(one, other)
+    if one.shape[2:] != other.shape[2:]:
+        raise InputError(
+            f"One latent has {one.shape[-2]} x {one.shape[-1]} cells and the other {other.shape[-2]} x "
+            f"{other.shape[-1]}; resize one of them.",
+            code="mismatched-latents",
+        )
+
+
+def evened_start(latent: Latent, count: int, references: int) -> Latent:
+    """The first `count` frames with about the mean and deviation of the `references` frames after them.
+
+    Each frame is moved by its own mean and deviation, held near to what it had. Without frames after them nothing
+    changes.
+    """
+    start, later = latent.samples[:count], latent.samples[count : count + references]
+    if not len(later):
+        return latent
+    dims = tuple(range(1, start.ndim))
+    mean, deviation = start.mean(dims, keepdim=True), start.std(dims, keepdim=True)
+    new_mean = torch.clamp(later.mean(), mean - 0.3, mean + 0.35)
+    new_deviation = torch.clamp(later.std(), deviation - 0.35, deviation + 0.5)
+    evened = (start - mean) / (deviation + 1e-8) * new_deviation + new_mean
+    return replace(latent, samples=torch.cat([evened, latent.samples[count:]]))

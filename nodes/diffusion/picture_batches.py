@@ -111,3 +111,12 @@ def uniform(width: int, height: int, batch_size: int, color: int) -> Image:
     """Pictures of one colour (0xRRGGBB)."""
     channels = torch.tensor([(color >> shift & 0xFF) / 255 for shift in (16, 8, 0)])
     return Image(channels.expand(batch_size, height, width, 3).clone())
+
+
+def average_hash(image: Image) -> int:
+    """64 bits: which places of a batch's first picture, shrunk to 8 x 8 and grey, are lighter than their mean."""
+    red, green, blue = image.pixels[0, ..., :3].float().unbind(-1)
+    grey = 0.299 * red + 0.587 * green + 0.114 * blue
+    small = resize(grey[None, None], 8, 8, "area").flatten()
+    bits = (small > small.mean()).tolist()
+    return sum(1 << place for place, lighter in enumerate(bits) if lighter)

@@ -31,6 +31,8 @@ class Example:
 def paired(latents: Sequence[Latent], conditionings: Sequence[Conditioning]) -> list[Example]:
     """Each sample of each batch with its conditioning: one for all, one for each batch, or one for each sample.
 
+    That of a batch may have an entry for each of its samples, as `bucketed` gives it.
+
     Raises InputError if there are neither as many, or nothing at all.
     """
     samples = [sample[None] for latent in latents for sample in latent.samples]
@@ -38,7 +40,9 @@ def paired(latents: Sequence[Latent], conditionings: Sequence[Conditioning]) -> 
         raise InputError("There is nothing to learn from; give pictures and their texts.", code="empty-list")
     counts = [len(latent.samples) for latent in latents]
     if len(conditionings) == len(latents):
-        spread = [one for one, count in zip(conditionings, counts, strict=True) for _ in range(count)]
+        spread = [
+            each for one, count in zip(conditionings, counts, strict=True) for each in _of_samples(one, count)
+        ]
     elif len(conditionings) in (1, len(samples)):
         spread = list(conditionings) * (len(samples) // len(conditionings))
     else:
@@ -51,6 +55,29 @@ def paired(latents: Sequence[Latent], conditionings: Sequence[Conditioning]) -> 
     return [
         Example(latent=sample.detach().clone(), entry=plain_entry(conditioning))
         for sample, conditioning in zip(samples, spread, strict=True)
+    ]
+
+
+def _of_samples(conditioning: Conditioning, count: int) -> list[Conditioning]:
+    """The conditioning of each sample of a batch."""
+    if count > 1 and len(conditioning.entries) == count:
+        return [Conditioning((entry,)) for entry in conditioning.entries]
+    return [conditioning] * count
+
+
+def bucketed(
+    latents: Sequence[Latent], conditionings: Sequence[Conditioning]
+) -> list[tuple[Latent, Conditioning]]:
+    """Samples of one shape as one batch, each with one conditioning that has an entry for each sample."""
+    buckets: dict[tuple[int, ...], list[Example]] = {}
+    for example in paired(latents, conditionings):
+        buckets.setdefault(tuple(example.latent.shape), []).append(example)
+    return [
+        (
+            Latent(torch.cat([example.latent for example in group])),
+            Conditioning(tuple(example.entry for example in group)),
+        )
+        for group in buckets.values()
     ]
 
 
