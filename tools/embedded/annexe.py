@@ -10,7 +10,14 @@ import torch
 from torch import nn
 from transformers import CLIPVisionModelWithProjection
 
-from tools.embedded.companions import Title, export_control, export_embedding, export_upscaler, export_vision
+from tools.embedded.companions import (
+    Title,
+    export_control,
+    export_embedding,
+    export_inpainting,
+    export_upscaler,
+    export_vision,
+)
 from tools.embedded.control_stage import ControlStage, new_control
 from tools.embedded.embedding_stage import EmbeddingStage, Placeholder
 from tools.embedded.export import Parts, load
@@ -35,11 +42,15 @@ from tools.embedded.workshop import Workshop, averaged
 UPSCALER = "upscale_models/scenes-2x.safetensors"
 VISION = "clip_vision/scenes-vision.safetensors"
 CONTROL = "controlnet/scenes-outlines.safetensors"
+INPAINTING = "diffusion_models/scenes-inpainting.safetensors"
 EMBEDDING = "embeddings/scenes-harbour.safetensors"
 _UPSCALER_SAID = "Doubles the side of pictures of the scenes checkpoint."
 _VISION_SAID = "CLIP vision tower whose vectors compare with the scenes checkpoint's pooled text vectors."
 _CONTROL_SAID = (
     "ControlNet of the scenes checkpoint: follows white outlines on black, as the Canny node draws them."
+)
+_INPAINTING_SAID = (
+    "UNet of nine channels for inpainting, beside the scenes checkpoint's text encoder and VAE."
 )
 _EMBEDDING_SAID = "Textual inversion of the scenes checkpoint: a purple boat on the sea at sunset."
 
@@ -184,15 +195,17 @@ class Annexe:
         self.shop.run_trainer(Trainer(stage, plan, self.shop.folder / "embedding"), resume)
 
     def export_companions(self, folder: Path, *, date: str) -> dict[str, int]:
-        """Write upscaler, vision tower, ControlNet and embedding below `folder`; returns each file's size in bytes."""
+        """Write the models beside the checkpoint below `folder`; returns each file's size in bytes."""
         parts = self.shop.parts()
         upscaler, tower = self._new_upscaler(), VisionPair(self._new_tower())
         control, placeholder = new_control(parts.unet), self._new_placeholder(parts)
+        inpainting = widened(parts.unet, self.shop.recipe.sizes)
         models: dict[str, nn.Module] = {
             "upscaler": upscaler,
             "vision": tower,
             "control": control,
             "embedding": placeholder,
+            "inpainting": inpainting,
         }
         for stage, model in models.items():
             model.load_state_dict(averaged(self.shop.folder / stage))
@@ -211,6 +224,11 @@ class Annexe:
             ),
             CONTROL: export_control(
                 control, folder / CONTROL, titled("control", "graphcore scenes outlines", _CONTROL_SAID)
+            ),
+            INPAINTING: export_inpainting(
+                inpainting,
+                folder / INPAINTING,
+                titled("inpainting", "graphcore scenes inpainting", _INPAINTING_SAID),
             ),
             EMBEDDING: export_embedding(
                 placeholder,

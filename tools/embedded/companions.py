@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diffusers import ControlNetModel
+from diffusers import ControlNetModel, UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPVisionModelWithProjection
 
 from tools.embedded.embedding_stage import Placeholder
-from tools.embedded.layout import ldm_control
+from tools.embedded.export import plain_config
+from tools.embedded.layout import ldm_control, ldm_unet
+from tools.embedded.models import NOISE_SCHEDULE
 from tools.embedded.upscaler_stage import Compact
 
 
@@ -46,6 +48,13 @@ def export_control(control: ControlNetModel, path: Path, title: Title) -> int:
     names = ("attention_head_dim", "norm_num_groups", "cross_attention_dim")
     config = {name: control.config[name] for name in names}
     return _write(ldm_control(control.state_dict(), layers=layers), path, title, config=config)
+
+
+def export_inpainting(unet: UNet2DConditionModel, path: Path, title: Title) -> int:
+    """Write the UNet of nine channels under its LDM names; returns the size in bytes."""
+    layers = int(unet.config["layers_per_block"])
+    config = {"unet": plain_config(dict(unet.config)), "scheduler": NOISE_SCHEDULE}
+    return _write(ldm_unet(unet.state_dict(), layers=layers), path, title, config=config)
 
 
 def export_embedding(placeholder: Placeholder, path: Path, title: Title) -> int:

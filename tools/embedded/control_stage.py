@@ -16,14 +16,12 @@ from nodes.values import Image as Pictures
 from tools.embedded.captions import caption
 from tools.embedded.drawing import picture_of
 from tools.embedded.latents import LatentSet
-from tools.embedded.losses import cumulative_alphas, noise_loss, timestep_weights
+from tools.embedded.noising import Noising
+from tools.embedded.tokenizer import hidden_states
 from tools.embedded.world import Scene, scene_of
 
 LOW, HIGH = 0.2, 0.4
-_HIGH_NOISE_FIRST = 600
-_HIGH_NOISE_SHARE = 0.5
 _DROPPED_CAPTIONS = 0.3
-_CAP = 20.0
 
 
 def new_control(unet: UNet2DConditionModel) -> ControlNetModel:
@@ -62,8 +60,7 @@ class ControlStage:
         self.tokenizer, self.read, self.shares = tokenizer, read, shares
         self.pools = dict[str, LatentSet]()
         self.scale, self.seed, self.batch = scale, seed, batch
-        self.alphas = cumulative_alphas()
-        self.weights = timestep_weights(self.alphas, cap=_CAP)
+        self.noising = Noising(high_noise_share=0.5, high_noise_first=600)
 
     def loss(self, step: int) -> Tensor:
         rng = random.Random(f"control:{self.seed}:{step}")
@@ -80,24 +77,20 @@ class ControlStage:
         latents, texts, maps = self._batch(rng, count)
         maps = maps if shown else maps.roll(1, dims=0)
         generator = torch.Generator().manual_seed(rng.getrandbits(31))
-        noise = torch.randn(latents.shape, generator=generator)
-        times = self._times(count, generator)
-        alpha = self.alphas[times].view(-1, 1, 1, 1)
-        noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
         device = next(self.model.parameters()).device
-        noisy, noise, maps, there = (v.to(device) for v in (noisy, noise, maps, times))
+        noised, maps = self.noising.noised(latents, generator).to(device), maps.to(device)
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            text = self._told(texts)
-            down, mid = self.model(noisy, there, text, maps, return_dict=False)
+            text = hidden_states(self.text_encoder, self.tokenizer, texts)
+            down, mid = self.model(noised.noisy, noised.times, text, maps, return_dict=False)
             predicted = self.unet(
-                noisy,
-                there,
+                noised.noisy,
+                noised.times,
                 text,
                 down_block_additional_residuals=down,
                 mid_block_additional_residual=mid,
                 return_dict=False,
             )[0]
-        return noise_loss(predicted, noise, self.weights[times].to(device))
+        return noised.loss(predicted)
 
     def _batch(self, rng: random.Random, count: int) -> tuple[Tensor, list[str], Tensor]:
         chosen, texts, maps = [], [], []
@@ -111,15 +104,3 @@ class ControlStage:
             texts.append("" if rng.random() < _DROPPED_CAPTIONS else caption(scene, rng))
             maps.append(outlines(scene))
         return torch.stack(chosen).float() * self.scale, texts, torch.stack(maps)
-
-    def _told(self, texts: list[str]) -> Tensor:
-        tokens = self.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
-        device = next(self.text_encoder.parameters()).device
-        with torch.no_grad():
-            encoded: Tensor = self.text_encoder(tokens["input_ids"].to(device)).last_hidden_state
-        return encoded
-
-    def _times(self, count: int, generator: torch.Generator) -> Tensor:
-        high = torch.rand(count, generator=generator) < _HIGH_NOISE_SHARE
-        late = torch.randint(_HIGH_NOISE_FIRST, 1000, (count,), generator=generator)
-        return torch.where(high, late, torch.randint(0, 1000, (count,), generator=generator))

@@ -15,13 +15,13 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from tools.embedded.captions import caption
 from tools.embedded.drawing import SIDE
 from tools.embedded.latents import LatentSet
-from tools.embedded.losses import cumulative_alphas, noise_loss, timestep_weights
 from tools.embedded.models import LayoutHead
+from tools.embedded.noising import Noising
 from tools.embedded.probes import Probe, swapped_word_rise
 from tools.embedded.text_stage import Answers, SceneReader
+from tools.embedded.tokenizer import token_ids
 from tools.embedded.world import Scene, scene_of
 
-_HIGH_NOISE_FIRST = 800
 _DROPPED_CAPTIONS = 0.1
 _LAYOUT_WEIGHT = 0.3
 _READING_WEIGHT = 0.05
@@ -100,9 +100,8 @@ class DiffusionStage:
         self.unet_only, self.read, self.pools = unet_only, read, dict[tuple[str, int], LatentSet]()
         self.scale, self.seed, self.avoid = scale, seed, avoid
         self.peak_rate, self.weight_decay = peak_rate, weight_decay
-        self.alphas = cumulative_alphas()
         self.emphasis = emphasis
-        self.weights = timestep_weights(self.alphas, cap=emphasis.cap)
+        self.noising = Noising(high_noise_share=emphasis.high_noise_share, cap=emphasis.cap)
 
     def loss(self, step: int) -> Tensor:
         lesson = next((one for one in self.lessons if step < one.until), self.lessons[-1])
@@ -110,17 +109,15 @@ class DiffusionStage:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         device = next(self.model.parameters()).device
         batch = self._batch(lesson, rng)
-        noise = torch.randn(batch.latents.shape, generator=generator)
-        times = self._times(len(batch.texts), generator)
-        alpha = self.alphas[times].view(-1, 1, 1, 1)
-        noisy = alpha.sqrt() * batch.latents + (1 - alpha).sqrt() * noise
-        tokens = self._tokens(batch.texts).to(device)
-        noisy, noise, times_there = (v.to(device) for v in (noisy, noise, times))
+        noised = self.noising.noised(batch.latents, generator).to(device)
+        tokens = token_ids(self.tokenizer, batch.texts).to(device)
         with torch.autocast(device.type, dtype=torch.bfloat16):
             text = self.model.text_encoder(tokens)
-            predicted = self.model.unet(noisy, times_there, text.last_hidden_state, return_dict=False)[0]
+            predicted = self.model.unet(
+                noised.noisy, noised.times, text.last_hidden_state, return_dict=False
+            )[0]
         places = 1 + self.emphasis.forms * batch.forms[:, None].to(device)
-        loss = noise_loss(predicted, noise, self.weights[times].to(device), places)
+        loss = noised.loss(predicted, places)
         return loss if self.unet_only else loss + self._text_loss(text.pooler_output.float(), batch)
 
     def measure(self) -> dict[str, float]:
@@ -131,10 +128,9 @@ class DiffusionStage:
         """Mean square error of the predicted noise at one timestep, a value for each sample."""
         device = next(self.model.parameters()).device
         noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed))
-        alpha = self.alphas[time]
-        noisy = (alpha.sqrt() * latents + (1 - alpha).sqrt() * noise).to(device)
+        noisy = self.noising.mixed(latents, noise, torch.tensor([time])).to(device)
         with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16):
-            text = self.model.text_encoder(self._tokens(texts).to(device)).last_hidden_state
+            text = self.model.text_encoder(token_ids(self.tokenizer, texts).to(device)).last_hidden_state
             predicted = self.model.unet(noisy, time, text, return_dict=False)[0]
         error: Tensor = (predicted.float().cpu() - noise).square().mean(dim=(1, 2, 3))
         return error
@@ -172,13 +168,3 @@ class DiffusionStage:
         while text in self.avoid:
             text = caption(scene, rng)
         return text
-
-    def _times(self, count: int, generator: torch.Generator) -> Tensor:
-        high = torch.rand(count, generator=generator) < self.emphasis.high_noise_share
-        late = torch.randint(_HIGH_NOISE_FIRST, 1000, (count,), generator=generator)
-        return torch.where(high, late, torch.randint(0, 1000, (count,), generator=generator))
-
-    def _tokens(self, texts: Sequence[str]) -> Tensor:
-        encoded = self.tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt")
-        tokens: Tensor = encoded["input_ids"]
-        return tokens

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from tools.embedded.drawing import drawn
-from tools.embedded.losses import cumulative_alphas, noise_loss, timestep_weights
 from tools.embedded.models import TEXT_POSITIONS
+from tools.embedded.noising import Noising
 from tools.embedded.vae_stage import as_pixels
 from tools.embedded.world import Scene, Thing
 
@@ -19,7 +19,6 @@ VECTORS = 4
 START_WORD = "picture"
 TEMPLATES = ("", "a picture of ", "a drawing of ", "a small ", "a scene with ")
 _PICTURES = 48
-_CAP = 20.0
 
 
 def motif(number: int) -> Scene:
@@ -93,8 +92,7 @@ class EmbeddingStage:
         self._placeholder = placeholder
         self.unet = unet.requires_grad_(False).eval()
         self.seed, self.batch = seed, batch
-        self.alphas = cumulative_alphas()
-        self.weights = timestep_weights(self.alphas, cap=_CAP)
+        self.noising = Noising()
         self.latents = _encoded(vae)
 
     def loss(self, step: int) -> Tensor:
@@ -109,14 +107,11 @@ class EmbeddingStage:
         device = self._placeholder.vectors.device
         latents = self.latents[[rng.randrange(len(self.latents)) for _ in range(count)]]
         generator = torch.Generator().manual_seed(rng.getrandbits(31))
-        noise = torch.randn(latents.shape, generator=generator)
-        times = torch.randint(0, 1000, (count,), generator=generator)
-        alpha = self.alphas[times].view(-1, 1, 1, 1)
-        noisy = (alpha.sqrt() * latents + (1 - alpha).sqrt() * noise).to(device)
+        noised = self.noising.noised(latents, generator).to(device)
         with torch.autocast(device.type, dtype=torch.bfloat16):
             text = self._placeholder.told(rng.choices(TEMPLATES, k=count))
-            predicted = self.unet(noisy, times.to(device), text, return_dict=False)[0]
-        return noise_loss(predicted, noise.to(device), self.weights[times].to(device))
+            predicted = self.unet(noised.noisy, noised.times, text, return_dict=False)[0]
+        return noised.loss(predicted)
 
 
 def _encoded(vae: AutoencoderKL) -> Tensor:

@@ -95,9 +95,9 @@ def _text_state(model: CLIPTextModel, tensors: dict[str, Tensor]) -> dict[str, T
 def _header(parts: Parts, *, title: str, date: str, training: dict[str, Any]) -> dict[str, str]:
     side = int(parts.vae.config["sample_size"])
     config: dict[str, Any] = {
-        "unet": _plain(dict(parts.unet.config)),
-        "vae": _plain(dict(parts.vae.config)),
-        "text_encoder": _plain(parts.text_encoder.config.to_dict()),
+        "unet": plain_config(dict(parts.unet.config)),
+        "vae": plain_config(dict(parts.vae.config)),
+        "text_encoder": plain_config(parts.text_encoder.config.to_dict()),
         "scheduler": NOISE_SCHEDULE,
         "latent_rgb": _seen_latents(parts.vae),
     }
@@ -137,7 +137,8 @@ def _seen_latents(vae: AutoencoderKL) -> dict[str, Any]:
     return {"factors": factors, "bias": [round(value, 5) for value in rgb.bias]}
 
 
-def _plain(config: dict[str, Any]) -> dict[str, Any]:
+def plain_config(config: dict[str, Any]) -> dict[str, Any]:
+    """What a file's header says of a model's configuration: no bookkeeping, nothing that is None."""
     return {
         name: value
         for name, value in config.items()

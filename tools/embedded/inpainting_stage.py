@@ -7,7 +7,7 @@ fill) and latents of the picture with grey in the masked region (4).
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +20,9 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from tools.embedded.captions import caption
 from tools.embedded.drawing import SIDE, Drawing, drawn
 from tools.embedded.held_out import HeldOut
-from tools.embedded.losses import cumulative_alphas, noise_loss, timestep_weights
 from tools.embedded.models import LATENT_CHANNELS, Sizes, new_unet
+from tools.embedded.noising import Noising
+from tools.embedded.tokenizer import hidden_states
 from tools.embedded.vae_stage import as_pixels
 from tools.embedded.world import Scene, scene_of
 
@@ -30,8 +31,6 @@ _REDUCTION = 8
 _FIRST = 300_000_000
 _BATCH = 16
 _DROPPED_CAPTIONS = 0.1
-_HIGH_NOISE_SHARE = 0.25
-_CAP = 6.0
 _MASKED_WEIGHT = 2.0
 
 
@@ -154,8 +153,7 @@ class InpaintingStage:
         self.text_encoder, self.tokenizer = text_encoder.requires_grad_(False).eval(), tokenizer
         self.pictures, self.scale, self.seed, self.batch = pictures, scale, seed, batch
         self.peak_rate, self.avoid = peak_rate, avoid
-        self.alphas = cumulative_alphas()
-        self.weights = timestep_weights(self.alphas, cap=_CAP)
+        self.noising = Noising(high_noise_share=0.25, cap=6.0)
 
     def loss(self, step: int) -> Tensor:
         return self._error(random.Random(f"inpainting:{self.seed}:{step}"), self.batch, shown=True)
@@ -174,17 +172,15 @@ class InpaintingStage:
         masks = self.pictures.masks[chosen].float()
         masked = masked if shown else masked.roll(1, dims=0)
         generator = torch.Generator().manual_seed(rng.getrandbits(31))
-        noise = torch.randn(latents.shape, generator=generator)
-        times = self._times(count, generator)
-        alpha = self.alphas[times].view(-1, 1, 1, 1)
-        noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
         device = next(self.model.parameters()).device
-        text = self._told([self._text(index, rng) for index in chosen])
-        given = torch.cat([noisy, masks, masked], dim=1).to(device)
+        noised = self.noising.noised(latents, generator).to(device)
+        texts = [self._text(index, rng) for index in chosen]
+        text = hidden_states(self.text_encoder, self.tokenizer, texts)
+        given = torch.cat([noised.noisy, masks.to(device), masked.to(device)], dim=1)
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            predicted = self.model(given, times.to(device), text, return_dict=False)[0]
+            predicted = self.model(given, noised.times, text, return_dict=False)[0]
         places = 1 + _MASKED_WEIGHT * masks.to(device)
-        return noise_loss(predicted, noise.to(device), self.weights[times].to(device), places)
+        return noised.loss(predicted, places)
 
     def _text(self, index: int, rng: random.Random) -> str:
         if rng.random() < _DROPPED_CAPTIONS:
@@ -194,18 +190,6 @@ class InpaintingStage:
         while text in self.avoid:
             text = caption(scene, rng)
         return text
-
-    def _told(self, texts: Sequence[str]) -> Tensor:
-        tokens = self.tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt")
-        device = next(self.text_encoder.parameters()).device
-        with torch.no_grad():
-            encoded: Tensor = self.text_encoder(tokens["input_ids"].to(device)).last_hidden_state
-        return encoded
-
-    def _times(self, count: int, generator: torch.Generator) -> Tensor:
-        high = torch.rand(count, generator=generator) < _HIGH_NOISE_SHARE
-        late = torch.randint(800, 1000, (count,), generator=generator)
-        return torch.where(high, late, torch.randint(0, 1000, (count,), generator=generator))
 
 
 def _allowed(shares: Mapping[str, float], count: int, held_out: HeldOut) -> list[tuple[int, str]]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tools.embedded.export import Parts
 from tools.embedded.models import LATENT_CHANNELS, NOISE_SCHEDULE
+from tools.embedded.tokenizer import hidden_states
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,25 +65,23 @@ def _batch(
     latents = latents * scheduler.init_noise_sigma
     plain = settings.compute == torch.float32
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=not plain):
-        text = _encoded(parts, [*negatives, *prompts])
+        text = encoded(parts, [*negatives, *prompts])
         for time in scheduler.timesteps:
             doubled = scheduler.scale_model_input(torch.cat([latents, latents]), time)
             without, with_text = parts.unet(doubled, time, text).sample.float().chunk(2)
             noise = without + settings.guidance * (with_text - without)
             latents = scheduler.step(noise, time, latents).prev_sample
         pictures = parts.vae.decode(latents / parts.vae.config["scaling_factor"]).sample.float()
-    return [_image(picture) for picture in pictures]
+    return [as_image(picture) for picture in pictures]
 
 
-def _encoded(parts: Parts, texts: Sequence[str]) -> Tensor:
-    tokens = parts.tokenizer()(list(texts), padding="max_length", truncation=True, return_tensors="pt")[
-        "input_ids"
-    ]
-    encoded: Tensor = parts.text_encoder(tokens).last_hidden_state
-    return encoded
+def encoded(parts: Parts, texts: Sequence[str]) -> Tensor:
+    """Hidden states (count, 77, width) of the texts."""
+    return hidden_states(parts.text_encoder, parts.tokenizer(), texts)
 
 
-def _image(picture: Tensor) -> Image.Image:
+def as_image(picture: Tensor) -> Image.Image:
+    """A picture (3, height, width) in -1..1 as Pillow's."""
     array = ((picture.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return Image.fromarray(np.ascontiguousarray(array.permute(1, 2, 0).numpy()))
 

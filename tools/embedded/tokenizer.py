@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from transformers import CLIPTokenizer
+import torch
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from tools.embedded.models import TEXT_POSITIONS
 from tools.embedded.words import all_words
@@ -45,6 +48,21 @@ def vocabulary() -> Vocabulary:
         END,
     ]
     return Vocabulary(tokens={name: number for number, name in enumerate(names)}, merges=tuple(merges))
+
+
+def token_ids(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
+    """The texts' tokens, each padded or cut to 77: (count, 77)."""
+    encoded = tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt")
+    tokens: Tensor = encoded["input_ids"]
+    return tokens
+
+
+def hidden_states(encoder: CLIPTextModel, tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
+    """What a frozen text encoder makes of the texts: (count, 77, width), on the encoder's device."""
+    device = next(encoder.parameters()).device
+    with torch.no_grad():
+        hidden: Tensor = encoder(token_ids(tokenizer, texts).to(device)).last_hidden_state
+    return hidden
 
 
 def _pieces(word: str, merges: dict[tuple[str, str], int]) -> list[str]:
