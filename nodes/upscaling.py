@@ -23,7 +23,8 @@ class UpscaleModel:
 def load_upscale_model(
     ctx: Context, model_name: Annotated[str, FileChoice("upscale_models")]
 ) -> UpscaleModel:
-    """Load a network that enlarges pictures: ESRGAN, Real-ESRGAN, or its compact form, under any of their namings.
+    """Load a network that enlarges or mends pictures: ESRGAN, Real-ESRGAN, its compact form, SwinIR, HAT, DAT, SPAN,
+    PLKSR or RealPLKSR.
 
     Pickled ones (.pth) are refused; `graphcore convert-checkpoint old.pth new.safetensors` makes them safe.
     """
@@ -49,7 +50,8 @@ def upscale_image_with_model(ctx: Context, upscale_model: UpscaleModel, image: I
 
     store = ctx.service(ModelStore)
     opened = store.opened(upscale_model.file, open_upscaler)
-    precision = Precision(dtype=store.precision.dtype)
+    chosen = store.precision if opened.design.half else store.vae_precision
+    precision = Precision(dtype=chosen.dtype)
     with store.companion(("upscaler", upscale_model.file), opened.load, precision=precision) as network:
         pixels = upscaled(
             network,
@@ -57,6 +59,7 @@ def upscale_image_with_model(ctx: Context, upscale_model: UpscaleModel, image: I
             image.pixels,
             device=store.device,
             precision=precision,
+            tile=opened.design.tile,
             progress=ctx.progress,
         )
     return Image(pixels)

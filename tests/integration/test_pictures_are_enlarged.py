@@ -17,8 +17,9 @@ from graphcore.context import Preview
 from nodes.diffusion.codecs import ValueCodec
 from nodes.diffusion.conversion.convert import convert_checkpoint
 from nodes.diffusion.conversion.single_file import Changes
-from nodes.diffusion.upscale_networks import RrdbNet, SrvggNet
 from nodes.diffusion.upscalers import open_upscaler
+from nodes.diffusion.upscaling.compact import SrvggNet
+from nodes.diffusion.upscaling.esrgan import RrdbNet
 from nodes.upscaling import load_upscale_model, upscale_image_with_model
 from nodes.values import Image
 from tests.models import seeded

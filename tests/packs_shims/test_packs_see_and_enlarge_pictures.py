@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from graphcore import Context, Registry, detached_context
 from nodes.clip_vision import clip_vision_encode, load_clip_vision
-from nodes.diffusion.upscale_networks import SrvggNet
+from nodes.diffusion.upscaling.compact import SrvggNet
 from nodes.packs.exchange import from_comfy, to_comfy
 from nodes.packs.host import PackHost, running_in
 from nodes.packs.imports import install_shims

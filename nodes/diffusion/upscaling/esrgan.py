@@ -1,16 +1,25 @@
-"""Networks that enlarge pictures: RRDBNet (ESRGAN, Real-ESRGAN) and SRVGGNet (Real-ESRGAN's compact ones).
-
-Names are those of BasicSR's files. Pictures are (batch, 3, height, width) in [0, 1].
-"""
+"""ESRGAN and Real-ESRGAN (RRDBNet), under all three namings of their files; the network has those of BasicSR."""
 
 from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nodes.diffusion.layouts.unet import Shapes
+from nodes.diffusion.upscaling.architecture import Architecture, Design, TensorReader, layers
+
 _SLOPE = 0.2
 _RESIDUAL = 0.2
+_OLD_BLOCK: Final = re.compile(r"model\.1\.sub\.(\d+)\.RDB([123])\.conv([1-5])\.0\.(weight|bias)\Z")
+_TRUNK: Final = re.compile(r"RRDB_trunk\.(\d+)\.RDB([123])\.conv([1-5])\.(weight|bias)\Z")
+_OLD_END: Final = re.compile(r"model\.(\d+)(?:\.sub\.(\d+))?\.(weight|bias)\Z")
+_RENAMED: Final = {"trunk_conv": "conv_body", "HRconv": "conv_hr"}
 
 
 class _DenseBlock(nn.Module):
@@ -79,21 +88,49 @@ class RrdbNet(nn.Module):
         return result[..., : height * self.scale, : width * self.scale]
 
 
-class SrvggNet(nn.Module):
-    """A plain row of convolutions whose last makes all pixels of the larger picture (Wang et al. 2021, compact)."""
+def _rename(shapes: Shapes) -> Mapping[str, str]:
+    ends = [int(match.group(1)) for name in shapes if (match := _OLD_END.match(name))]
+    return {_rrdb_name(name, max(ends, default=0)): name for name in shapes}
 
-    def __init__(self, *, width: int, convolutions: int, scale: int, channels: int = 3) -> None:
-        super().__init__()
-        self.scale = scale
-        layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), nn.PReLU(width)]
-        for _ in range(convolutions):
-            layers += [nn.Conv2d(width, width, 3, padding=1), nn.PReLU(width)]
-        layers.append(nn.Conv2d(width, channels * scale**2, 3, padding=1))
-        self.body = nn.ModuleList(layers)
 
-    def forward(self, x: Tensor) -> Tensor:
-        features = x
-        for layer in self.body:
-            features = layer(features)
-        enlarged = functional.pixel_shuffle(features, self.scale)
-        return enlarged + functional.interpolate(x, scale_factor=self.scale, mode="nearest")
+def _rrdb_name(name: str, last: int) -> str:
+    """BasicSR's name for a tensor of the first ESRGAN files, or of those in between; `last` is their last layer."""
+    block = _OLD_BLOCK.match(name) or _TRUNK.match(name)
+    if block is not None:
+        index, dense, convolution, kind = block.groups()
+        return f"body.{index}.rdb{dense}.conv{convolution}.{kind}"
+    end = _OLD_END.match(name)
+    if end is not None:
+        place, inner, kind = int(end.group(1)), end.group(2), end.group(3)
+        if inner is not None:
+            return f"conv_body.{kind}"
+        named = {0: "conv_first", last: "conv_last", last - 2: "conv_hr"}
+        return f"{named.get(place, f'conv_up{place // 3}')}.{kind}"
+    head, _, rest = name.partition(".")
+    return f"{_RENAMED.get(head, head.replace('upconv', 'conv_up'))}.{rest}"
+
+
+def _recognises(shapes: Shapes) -> bool:
+    return {"conv_first.weight", "conv_last.weight", "body.0.rdb1.conv1.weight"} <= shapes.keys()
+
+
+def _design(shapes: Shapes, read: TensorReader) -> Design | str:
+    del read
+    first, last = shapes["conv_first.weight"], shapes["conv_last.weight"]
+    growth, blocks = shapes["body.0.rdb1.conv1.weight"][0], layers(shapes, "body.")
+    doublings = sum(name.startswith("conv_up") and name.endswith(".weight") for name in shapes)
+    shuffle = math.isqrt(first[1] // last[0])
+    if first[1] != last[0] * shuffle**2 or 2**doublings % max(shuffle, 1):
+        return f"it takes {first[1]} channels and gives {last[0]}, and pictures have 3"
+    return Design(
+        make=lambda: RrdbNet(
+            width=first[0], growth=growth, blocks=blocks, doublings=doublings, shuffle=shuffle
+        ),
+        scale=2**doublings // shuffle,
+        takes=first[1] // shuffle**2,
+        gives=last[0],
+        spare=re.compile(""),
+    )
+
+
+ARCHITECTURE = Architecture(title="ESRGAN", recognises=_recognises, design=_design, rename=_rename)
