@@ -1,4 +1,8 @@
-"""Nodes that name model files. They read no weights: the model store does, when somebody computes with them."""
+"""Nodes that name model files.
+
+They read headers, to tell a wrong file where it is named, and no weights: the model store does, when somebody computes
+with them.
+"""
 
 from __future__ import annotations
 
@@ -65,6 +69,24 @@ def file_ref(ctx: Context, kind: str, name: str) -> FileRef:
     return reference
 
 
+def model_file(ctx: Context, kind: str, name: str, part: str) -> FileRef:
+    """The reference to a file that holds a part ("unet", "vae"), as its header says; raises ModelFileError if not."""
+    from nodes.diffusion.store import ModelStore
+
+    file = file_ref(ctx, kind, name)
+    ctx.service(ModelStore).checkpoint(file).part(part)
+    return file
+
+
+def _text_encoders(ctx: Context, names: tuple[str, ...], family: str | None) -> Clip:
+    """Text encoders from files of their own; raises ModelFileError if one that the family needs is in none of them."""
+    from nodes.diffusion.store import ModelStore
+
+    clip = Clip(files=tuple(file_ref(ctx, "text_encoders", name) for name in names), family=family)
+    ctx.service(ModelStore).text_parts(clip)
+    return clip
+
+
 @node("LoadCheckpoint", category="loaders", title="Load Checkpoint", aliases=("CheckpointLoaderSimple",))
 def load_checkpoint(ctx: Context, ckpt_name: Annotated[str, FileChoice("checkpoints")]) -> LoadedCheckpoint:
     """Load a whole model: the diffusion network, its text encoders and its VAE.
@@ -72,14 +94,14 @@ def load_checkpoint(ctx: Context, ckpt_name: Annotated[str, FileChoice("checkpoi
     Files in the original layout (`.safetensors`) and folders in diffusers' layout are read; the family is found
     from the tensors.
     """
-    file = file_ref(ctx, "checkpoints", ckpt_name)
+    file = model_file(ctx, "checkpoints", ckpt_name, "unet")
     return LoadedCheckpoint(Model(file=file), Clip(files=(file,)), Vae(file=file))
 
 
 @node("LoadVAE", category="loaders", title="Load VAE", aliases=("VAELoader",))
 def load_vae(ctx: Context, vae_name: Annotated[str, FileChoice("vae")]) -> Vae:
     """Load a VAE of its own file, or TAESD: `taesd` stands for its encoder and decoder among `vae_approx`."""
-    return Vae(file=file_ref(ctx, "vae", vae_name))
+    return Vae(file=model_file(ctx, "vae", vae_name, "vae"))
 
 
 @node("LoadDiffusionModel", category="loaders", title="Load Diffusion Model", aliases=("UNETLoader",))
@@ -97,7 +119,7 @@ def load_diffusion_model(
             f"8-bit weights ({weight_dtype}) are not supported; set weight_dtype to default.",
             code="unsupported-choice",
         )
-    return Model(file=file_ref(ctx, "diffusion_models", unet_name))
+    return Model(file=model_file(ctx, "diffusion_models", unet_name, "unet"))
 
 
 def _clip_family(kind: str) -> str | None:
@@ -122,7 +144,7 @@ def load_clip(
     `device` changes nothing: prompts are encoded where the engine computes.
     """
     del device
-    return Clip(files=(file_ref(ctx, "text_encoders", clip_name),), family=_clip_family(type))
+    return _text_encoders(ctx, (clip_name,), _clip_family(type))
 
 
 @node("LoadDualCLIP", category="loaders", title="Load Two CLIPs", aliases=("DualCLIPLoader",))
@@ -138,8 +160,7 @@ def load_dual_clip(
     `device` changes nothing: prompts are encoded where the engine computes.
     """
     del device
-    files = (file_ref(ctx, "text_encoders", clip_name1), file_ref(ctx, "text_encoders", clip_name2))
-    return Clip(files=files, family=_clip_family(type))
+    return _text_encoders(ctx, (clip_name1, clip_name2), _clip_family(type))
 
 
 @node("LoadTripleCLIP", category="loaders", title="Load Three CLIPs", aliases=("TripleCLIPLoader",))
@@ -147,8 +168,7 @@ def load_triple_clip(
     ctx: Context, clip_name1: TextEncoderName, clip_name2: TextEncoderName, clip_name3: TextEncoderName
 ) -> Clip:
     """Load the three text encoders of SD 3 (CLIP-L, CLIP-G, T5), in any order, from files of their own."""
-    names = (clip_name1, clip_name2, clip_name3)
-    return Clip(files=tuple(file_ref(ctx, "text_encoders", name) for name in names), family="sd3")
+    return _text_encoders(ctx, (clip_name1, clip_name2, clip_name3), "sd3")
 
 
 def _no_four() -> str:
@@ -178,7 +198,7 @@ def load_diffusers_folder(
     ctx: Context, model_path: Annotated[str, FileChoice("diffusers")]
 ) -> LoadedCheckpoint:
     """Load a whole model from a folder in diffusers' layout (with a model_index.json)."""
-    file = file_ref(ctx, "diffusers", model_path)
+    file = model_file(ctx, "diffusers", model_path, "unet")
     return LoadedCheckpoint(Model(file=file), Clip(files=(file,)), Vae(file=file))
 
 

@@ -16,8 +16,10 @@ from nodes.loaders import (
     load_checkpoint_with_config,
     load_clip,
     load_diffusers_folder,
+    load_diffusion_model,
     load_dual_clip,
     load_triple_clip,
+    load_vae,
 )
 from nodes.text import clip_encode, clip_set_last_layer
 from tests import models
@@ -112,10 +114,25 @@ def test_the_text_encoders_of_sd3_in_any_order(ctx: Context, tiny_models: TinyMo
     assert torch.equal(without_t5.pooled, found[0].pooled)  # type: ignore[arg-type]
 
 
-def test_a_text_encoder_that_is_missing_is_named(ctx: Context) -> None:
-    clip = load_dual_clip(ctx, "t5.safetensors", "t5.safetensors", "sd3")
-    with pytest.raises(ModelFileError, match="No text encoder 'clip_l' of Stable Diffusion 3"):
-        clip_encode(ctx, "a cat", clip)
+def test_a_text_encoder_that_is_missing_is_named_before_anything_is_encoded(ctx: Context) -> None:
+    with pytest.raises(ModelFileError, match="No text encoder 'clip_l' of SDXL"):
+        load_dual_clip(ctx, "t5.safetensors", "t5.safetensors", "sdxl")
+
+
+def test_files_that_hold_something_else_are_told_where_they_are_named(ctx: Context, folder: Path) -> None:
+    for place in ("checkpoints", "vae", "diffusion_models"):
+        (folder / place).mkdir(exist_ok=True)
+        (folder / place / "cut.safetensors").write_bytes(
+            (folder / "checkpoints/m.safetensors").read_bytes()[:-9]
+        )
+        (folder / place / "text.safetensors").symlink_to(folder / "text_encoders/clip_l.safetensors")
+    for load in (load_checkpoint, load_vae, lambda ctx, name: load_diffusion_model(ctx, name, "default")):
+        with pytest.raises(ModelFileError, match=r"cut\.safetensors is truncated"):
+            load(ctx, "cut.safetensors")
+        with pytest.raises(
+            ModelFileError, match=r"text\.safetensors holds no '(unet|vae)' \(it holds text\)"
+        ):
+            load(ctx, "text.safetensors")
 
 
 @pytest.mark.parametrize("kind", ["wan", "hidream", "flux2"])
