@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Literal
 
-from graphcore import Context, Range, Text, node
+from graphcore import Context, InputError, Range, Text, node
 from nodes.choices import MAX_SIDE
 from nodes.values import Clip, Conditioning, ConditioningEntry
 
@@ -93,3 +93,42 @@ def clip_encode_sdxl_refiner(
         encoded = encoder.encode(text, layer=clip.stop_at_layer)
     size = (float(height), float(width), 0.0, 0.0, ascore)
     return Conditioning((ConditioningEntry(embeddings=encoded.embeddings, pooled=encoded.pooled, size=size),))
+
+
+@node(
+    "CLIPEncodeSD3",
+    category="advanced/conditioning",
+    title="CLIP Text Encode (SD3)",
+    aliases=("CLIPTextEncodeSD3",),
+)
+def clip_encode_sd3(
+    ctx: Context,
+    *,
+    clip: Clip,
+    clip_l: Prompt,
+    clip_g: Prompt,
+    t5xxl: Prompt,
+    empty_padding: Literal["none", "empty_prompt"],
+) -> Conditioning:
+    """Encode one prompt for each of SD 3's text encoders.
+
+    An empty text is encoded like any other ("empty_prompt"), or gives no tokens at all ("none": T5, or both CLIPs if
+    both of their texts are empty). Encoders that the model does not have count as zeros.
+    """
+    from nodes.diffusion.store import ModelStore
+
+    texts: dict[str, str | None] = {"clip_l": clip_l, "clip_g": clip_g, "t5": t5xxl}
+    if empty_padding == "none":
+        if not clip_l and not clip_g:
+            texts |= {"clip_l": None, "clip_g": None}
+        if not t5xxl:
+            texts["t5"] = None
+    with ctx.service(ModelStore).text_encoder(clip) as encoder:
+        if encoder.family.joins != "sd3":
+            raise InputError(
+                f"These text encoders are those of {encoder.family.title}, and this node is for SD 3's; encode the "
+                "prompt with CLIPTextEncode.",
+                code="wrong-family",
+            )
+        encoded = encoder.encode(texts, layer=clip.stop_at_layer)
+    return Conditioning((ConditioningEntry(embeddings=encoded.embeddings, pooled=encoded.pooled),))

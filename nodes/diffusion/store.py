@@ -43,7 +43,7 @@ from nodes.diffusion.precision import (
 )
 from nodes.diffusion.t5_text import T5Text, T5Tower
 from nodes.diffusion.text_encoder import TextEncoder, TextTower
-from nodes.diffusion.text_towers import PlacedTower, joint_width, text_family
+from nodes.diffusion.text_towers import PlacedTower, joint_widths, text_family
 from nodes.diffusion.textual_inversion import read_embedding
 from nodes.diffusion.vae import VaeCodec
 from nodes.diffusion.vae_codecs import VAE_CODECS
@@ -190,7 +190,7 @@ class ModelStore:
                 part = placed.named_part
                 module = stack.enter_context(self._modules.module(placed.file, part, precision, clip.patches))
                 towers.append(self._tower(placed, patched(part, module, {}) if own_modules else module))
-            yield TextEncoder(family, towers, joint_width=joint_width(texts))
+            yield TextEncoder(family, towers, widths=joint_widths(texts))
 
     @contextmanager
     def text_modules(self, clip: Clip) -> Iterator[list[tuple[Part, nn.Module]]]:

@@ -8,20 +8,17 @@ A weight w moves a token's vector away from that of the empty prompt: z = empty 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from graphcore.errors import InputError
 from nodes.diffusion.encoded_text import EncodedText
 from nodes.diffusion.families import Family, Tower
+from nodes.diffusion.joint_text import JointWidths, joined_as_sd3
 from nodes.diffusion.prompt import Chunk, Style
-
-JOINT_WIDTH = 4096
-"""How wide SD3's text is, where nothing says otherwise."""
 
 
 class TextTower(Protocol):
@@ -46,33 +43,40 @@ class TextTower(Protocol):
 class TextEncoder:
     """A model's text encoders as one, joined as its family wants them.
 
-    `joint_width` is the width that SD3's network takes.
+    `widths` are those that SD3's network takes.
     """
 
     def __init__(
-        self, family: Family, towers: Sequence[TextTower], *, joint_width: int = JOINT_WIDTH
+        self, family: Family, towers: Sequence[TextTower], *, widths: JointWidths | None = None
     ) -> None:
         self.family = family
         self.towers = tuple(towers)
-        self.joint_width = joint_width
+        self.widths = widths or JointWidths()
 
     @torch.inference_mode()
     def encode(
-        self, text: str | Mapping[str, str], *, layer: int | None = None, style: Style = "comfy"
+        self, text: str | Mapping[str, str | None], *, layer: int | None = None, style: Style = "comfy"
     ) -> EncodedText:
         """Encode a prompt, or one prompt for each tower by its part's name ("clip_l", "clip_g", "t5").
 
         `layer` is the hidden layer to take, counted from the end; None is the family's own. Towers' vectors stand
-        side by side; a shorter prompt is filled up with empty chunks. Raises InputError for unknown embeddings.
+        side by side; a shorter prompt is filled up with empty chunks. None leaves a tower of SD3 out. Raises InputError
+        for unknown embeddings.
         """
         return self.encode_with_gradient(text, layer=layer, style=style)
 
     def encode_with_gradient(
-        self, text: str | Mapping[str, str], *, layer: int | None = None, style: Style = "comfy"
+        self, text: str | Mapping[str, str | None], *, layer: int | None = None, style: Style = "comfy"
     ) -> EncodedText:
         """`encode` as a function that can be differentiated, for training."""
-        rows = {tower.spec.part: tower.chunks(_text_for(tower, text), style) for tower in self.towers}
-        return self._encoded(rows, layer, style)
+        texts = {tower.spec.part: _text_for(tower, text) for tower in self.towers}
+        rows = {
+            tower.spec.part: tower.chunks(own, style)
+            for tower in self.towers
+            if (own := texts[tower.spec.part]) is not None
+        }
+        left_out = set() if isinstance(text, str) else {part for part, own in text.items() if own is None}
+        return self._encoded(rows, layer, style, left_out)
 
     @torch.inference_mode()
     def encode_rows(
@@ -81,20 +85,23 @@ class TextEncoder:
         """Encode a prompt that is cut into rows already, for each tower by its part's name."""
         return self._encoded(rows, layer, style)
 
-    def _encoded(self, rows: Mapping[str, tuple[Chunk, ...]], layer: int | None, style: Style) -> EncodedText:
-        longest = max(len(own) for own in rows.values())
-        encoded = [
-            tower.encode(tower.filled(rows[tower.spec.part], longest), layer, style) for tower in self.towers
-        ]
-        return EncodedText(self._joined(encoded).clone(), self._pooled(encoded))
-
-    def _joined(self, encoded: Sequence[EncodedText]) -> Tensor:
-        clips = [out.embeddings for out in encoded if out.pooled is not None]
-        if self.family.joins == "width":
-            return torch.cat(clips, dim=-1)
-        beside = torch.cat(clips, dim=-1) if clips else torch.zeros(1, 0, self.joint_width)
-        beside = functional.pad(beside, (0, self.joint_width - beside.shape[-1]))
-        return torch.cat([beside, *(out.embeddings for out in encoded if out.pooled is None)], dim=1)
+    def _encoded(
+        self,
+        rows: Mapping[str, tuple[Chunk, ...]],
+        layer: int | None,
+        style: Style,
+        left_out: Set[str] = frozenset(),
+    ) -> EncodedText:
+        longest = max((len(own) for own in rows.values()), default=1)
+        encoded = {
+            tower.spec.part: tower.encode(tower.filled(rows[tower.spec.part], longest), layer, style)
+            for tower in self.towers
+            if tower.spec.part in rows
+        }
+        if self.family.joins == "sd3":
+            return joined_as_sd3(encoded, self.widths, left_out=left_out)
+        side_by_side = torch.cat([out.embeddings for out in encoded.values()], dim=-1)
+        return EncodedText(side_by_side.clone(), self._pooled(list(encoded.values())))
 
     def _pooled(self, encoded: Sequence[EncodedText]) -> Tensor | None:
         pairs = [(tower.spec, out.pooled) for tower, out in zip(self.towers, encoded, strict=True)]
@@ -103,7 +110,7 @@ class TextEncoder:
         return torch.cat(found, dim=-1).clone() if found else None
 
 
-def _text_for(tower: TextTower, text: str | Mapping[str, str]) -> str:
+def _text_for(tower: TextTower, text: str | Mapping[str, str | None]) -> str | None:
     if isinstance(text, str):
         return text
     part = tower.spec.part

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from graphcore.errors import InputError, ModelFileError
 from nodes.diffusion.checkpoint import Checkpoint
 from nodes.diffusion.families import FAMILIES, Families, Family, Tower
+from nodes.diffusion.joint_text import JOINT_WIDTH, JointWidths
 from nodes.diffusion.part import Part
-from nodes.diffusion.text_encoder import JOINT_WIDTH
 from nodes.values import Clip, FileRef
 
 KNOWN_WIDTHS: Mapping[str, int] = {"clip_l": 768, "clip_h": 1024, "clip_g": 1280}
@@ -58,12 +58,17 @@ def text_family(clip: Clip, opened: Opened, families: Families = FAMILIES) -> Fa
 
 
 def place_towers(clip: Clip, family: Family, opened: Opened) -> tuple[PlacedTower, ...]:
-    """A part for each of the family's towers. Raises ModelFileError if one that is not optional is missing."""
+    """A part for each of the family's towers.
+
+    Raises ModelFileError if one that is not optional is missing, or every one.
+    """
     loose = [(file, part) for file, c in opened for part in c.parts.values() if part.name == "text"]
     placed: list[PlacedTower] = []
     for tower in family.towers:
         whole = [(file, c.parts[tower.part]) for file, c in opened if tower.part in c.parts]
-        matching = whole or _matching(loose, tower, alone=len(family.towers) == 1)
+        taken = [each.part for each in placed]
+        free = [(file, part) for file, part in loose if not any(part is other for other in taken)]
+        matching = whole or _matching(free, tower, alone=len(family.towers) == 1)
         if matching:
             placed.append(PlacedTower(tower=tower, file=matching[0][0], part=matching[0][1]))
         elif not tower.optional:
@@ -73,17 +78,28 @@ def place_towers(clip: Clip, family: Family, opened: Opened) -> tuple[PlacedTowe
                 code="model-file-part",
                 location=held,
             )
+    if family.towers and not placed:
+        held = ", ".join(file.name for file in clip.files)
+        raise ModelFileError(
+            f"No text encoder of {family.title} is in {held}; load the model's text encoders from files of their own.",
+            code="model-file-part",
+            location=held,
+        )
     return tuple(placed)
 
 
-def joint_width(opened: Opened) -> int:
-    """How wide SD3's text is: what the network in one of the files takes, or a T5 gives; else 4096."""
+def joint_widths(opened: Opened) -> JointWidths:
+    """How wide SD3's text is: what the network in one of the files takes, or a T5 gives; else 4096. Pooled likewise."""
     configs = [part.config for _, checkpoint in opened for part in checkpoint.parts.values()]
-    for key in ("joint_attention_dim", "d_model"):
-        for config in configs:
-            if key in config:
-                return int(config[key])
-    return JOINT_WIDTH
+
+    def said(*keys: str) -> int | None:
+        found = [int(config[key]) for key in keys for config in configs if key in config]
+        return found[0] if found else None
+
+    return JointWidths(
+        text=said("joint_attention_dim", "d_model") or JOINT_WIDTH,
+        pooled=said("pooled_projection_dim") or JointWidths().pooled,
+    )
 
 
 def _matching(

@@ -1,6 +1,6 @@
 """Stable Diffusion 3 and 3.5 (Esser et al. 2024): a transformer that learns a rectified flow.
 
-Three text encoders: CLIP-L and OpenCLIP-G side by side, then T5, which may be left out.
+Three text encoders: CLIP-L and OpenCLIP-G side by side, then T5; any of them may be left out, but not all.
 """
 
 from __future__ import annotations
@@ -28,7 +28,15 @@ SD3 = Family(
     name="sd3",
     title="Stable Diffusion 3",
     towers=(
-        Tower(part="clip_l", folder="text_encoder", layer=-2, final_norm=False, pooled=True, projects=False),
+        Tower(
+            part="clip_l",
+            folder="text_encoder",
+            layer=-2,
+            final_norm=False,
+            pooled=True,
+            projects=False,
+            optional=True,
+        ),
         Tower(
             part="clip_g",
             folder="text_encoder_2",
@@ -37,6 +45,7 @@ SD3 = Family(
             pads_with_end=False,
             activation="gelu",
             pooled=True,
+            optional=True,
         ),
         Tower(part="t5", folder="text_encoder_3", kind="t5", optional=True),
     ),

@@ -90,10 +90,13 @@ def test_texts_are_joined_as_sd3_wants_them(store: ModelStore, tiny_models: Tiny
     torch.testing.assert_close(encoded.pooled, torch.cat([out.pooled for out in hidden], dim=-1))
 
 
-def test_without_t5_the_two_clips_are_read_alone(store: ModelStore, tiny_models: TinyModels) -> None:
+def test_without_t5_zeros_stand_in_its_place(store: ModelStore, tiny_models: TinyModels) -> None:
+    with store.text_encoder(Clip(files=(reference(tiny_models.sd3()),))) as encoder:
+        whole = encoder.encode("a red cat")
     with store.text_encoder(Clip(files=(reference(tiny_models.sd3(with_t5=False)),))) as encoder:
         encoded = encoder.encode("a red cat")
-    assert encoded.embeddings.shape == (1, 77, 192)
+    assert torch.equal(encoded.embeddings[:, :77], whole.embeddings[:, :77])
+    assert torch.equal(encoded.embeddings[:, 77:], torch.zeros(1, 77, 192))
     assert encoded.pooled is not None
     assert encoded.pooled.shape == (1, 128)
 
@@ -149,6 +152,18 @@ def test_three_files_make_the_text_encoders(
     assert encoded.embeddings.shape == (1, 154, 192)
     assert encoded.pooled is not None
     assert encoded.pooled.shape == (1, 128)
+
+
+def test_a_model_without_any_text_encoder_is_told(store: ModelStore, tmp_path: Path) -> None:
+    state = {name: tensor for name, tensor in models.sd3_state().items() if "text_encoders" not in name}
+    file = models.write(tmp_path / "sd3.safetensors", state)
+    with (
+        pytest.raises(
+            ModelFileError, match=r"No text encoder of Stable Diffusion 3 is in .*sd3\.safetensors"
+        ),
+        store.text_encoder(Clip(files=(reference(file),))),
+    ):
+        pass
 
 
 @torch.no_grad()

@@ -226,6 +226,7 @@ INTERFACES = {
     "ImageGrid": ("images columns cell_width cell_height padding", "IMAGE"),
     "LotusConditioning": ("", "CONDITIONING"),
     "ComfySwitchNode": ("switch on_false on_true", "*"),
+    "CLIPTextEncodeSD3": ("clip clip_l clip_g t5xxl empty_padding", "CONDITIONING"),
     "TrimVideoLatent": ("samples trim_amount", "LATENT"),
     "ReplaceVideoLatentFrames": ("destination index source", "LATENT"),
     "NormalizeVideoLatentStart": ("latent start_frame_count reference_frame_count", "LATENT"),
