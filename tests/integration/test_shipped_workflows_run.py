@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from graphcore import Engine, read_workflow
-from nodes.values import Image
+from graphcore import Engine, Link, read_workflow
+from nodes.values import Image, Mask
 from tests.models import TinyModels
 from tests.shipped_models import put_embedded, put_picture, put_published
 from tests.tiny_engine import all_nodes, tiny_engine
@@ -88,6 +89,46 @@ def test_inpainting_keeps_the_rest(engine: Engine) -> None:
     assert not changed.any()
 
 
+def test_an_inpainting_model_keeps_what_is_not_transparent(engine: Engine) -> None:
+    workflow = read_workflow(FOLDER / "inpaint-model.json", engine.registry)
+    workflow = replace(
+        workflow, outputs={**workflow.outputs, "before": Link("fitted"), "mask": Link("wider")}
+    )
+    result = engine.run(workflow, steps=2, megapixels=0.01, grow=0)
+    before, after, mask = (result[name] for name in ("before", "image", "mask"))
+    assert isinstance(before, Image)
+    assert isinstance(after, Image)
+    assert isinstance(mask, Mask)
+    assert 0.05 < (mask.values == 1).float().mean() < 0.2
+    same = (before.pixels == after.pixels).all(dim=-1)
+    assert same[mask.values == 0].all()
+    assert same[mask.values == 1].float().mean() < 0.1
+
+
+def test_the_refiner_takes_over_where_the_base_stops(engine: Engine) -> None:
+    path = FOLDER / "sdxl-refiner.json"
+    small = {"steps": 4, "width": 64, "height": 64}
+    whole, half, refined = (engine.run(path, share=share, **small)["image"] for share in (1.0, 0.5, 0.0))
+    assert isinstance(whole, Image)
+    assert isinstance(half, Image)
+    assert isinstance(refined, Image)
+    assert not torch.equal(whole.pixels, half.pixels)
+    assert not torch.equal(half.pixels, refined.pixels)
+
+
+def test_the_ends_of_a_mixture_are_what_is_mixed(engine: Engine) -> None:
+    path = FOLDER / "between-seeds.json"
+    there, back = (
+        engine.run(path, steps=2, count=2, seed=seed, second_seed=other)["sheet"]
+        for seed, other in ((3, 4), (4, 3))
+    )
+    assert isinstance(there, Image)
+    assert isinstance(back, Image)
+    first, second = (sheet.pixels[0, :128, :128] for sheet in (there, back))
+    torch.testing.assert_close(there.pixels[0, :128, 136:264], second)
+    assert not torch.allclose(first, second, atol=0.01)
+
+
 def test_the_switch_runs_one_way_only(engine: Engine) -> None:
     small = engine.run(FOLDER / "switch.json", steps=3, seed=11)
     assert not {"larger", "refined"} & {report.node for report in small.reports}
@@ -97,13 +138,12 @@ def test_the_switch_runs_one_way_only(engine: Engine) -> None:
 
 
 def test_a_grid_holds_every_pair(engine: Engine) -> None:
-    result = engine.run(
-        FOLDER / "xy-grid.json", steps=2, scales=[1.0, 9.0], samplers=["euler", "heun"], columns=2
-    )
+    result = engine.run(FOLDER / "xy-grid.json", steps=2, scales=[1.0, 9.0], samplers=["euler", "heun"])
     sheet = result["sheet"]
     assert isinstance(sheet, Image)
-    assert sheet.pixels.shape == (1, 260, 260, 3)
-    corners = [sheet.pixels[0, top : top + 128, left : left + 128] for top in (0, 132) for left in (0, 132)]
+    height, width = sheet.pixels.shape[1:3]
+    places = [(height - back, width - left) for back in (264, 128) for left in (264, 128)]
+    corners = [sheet.pixels[0, top : top + 128, left : left + 128] for top, left in places]
     assert all(not torch.equal(one, other) for one, other in pairwise(corners))
 
 
