@@ -38,6 +38,13 @@ ITEM_BYTES = {
     "F64": 8,
 }
 
+OTHER_KINDS = {
+    b"GGUF": "is a GGUF file, which is not supported; get the model as .safetensors",
+    b"version ": "is a pointer of Git LFS and not the file itself; fetch it with 'git lfs pull'",
+    b"<": "is a web page and not a model; download the file itself",
+}
+"""What files that are often taken for safetensors begin with."""
+
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
@@ -109,6 +116,7 @@ def _fail(path: Path, what: str) -> NoReturn:
 def _header_length(path: Path, start: bytes, size: int) -> int:
     if len(start) < LENGTH_BYTES:
         _fail(path, f"is no safetensors file: it has only {size} bytes")
+    _refuse_other_kinds(path, start)
     length = int(struct.unpack("<Q", start)[0])
     if length > MAX_HEADER_BYTES and start.startswith((b"PK\x03\x04", b"\x80")):
         raise ModelFileError(
@@ -124,6 +132,15 @@ def _header_length(path: Path, start: bytes, size: int) -> int:
     if length + LENGTH_BYTES > size:
         _fail(path, f"is truncated: its header needs {length + LENGTH_BYTES} bytes, but the file has {size}")
     return length
+
+
+def _refuse_other_kinds(path: Path, start: bytes) -> None:
+    """Eight bytes that are a sensible length hold zeros; what holds none may be another kind of file."""
+    for first, told in OTHER_KINDS.items():
+        if start.startswith(first) and (first == b"GGUF" or 0 not in start):
+            raise ModelFileError(
+                f"The model file {path.name} {told}.", code="model-file-damaged", location=str(path)
+            )
 
 
 def _parse(path: Path, text: bytes) -> dict[str, object]:

@@ -21,6 +21,7 @@ from nodes.diffusion.layouts import (
     controlnet,
     gligen,
     ip_adapter,
+    lllite,
     mmdit,
     style_model,
     t2i_adapter,
@@ -49,6 +50,7 @@ COMPANIONS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "gligen": gligen.from_config,
     "style_model": style_model.from_config,
     "tiny_vae": tiny_vae.from_config,
+    "lllite": lllite.from_config,
 }
 ORIGINAL_RULES: Mapping[str, Callable[[Mapping[str, Any], Iterable[str]], tuple[Rule, ...]]] = {
     "mmdit": mmdit.rules,
@@ -128,9 +130,8 @@ def check(part: Part, rules: Iterable[Rule], wanted: Mapping[str, tuple[int, ...
         if found is None:
             missing.append(part.prefix + rule.original)
         elif target_shape(found[2].shape, rule.form) != wanted[rule.target]:
-            wrong.append(
-                f"{part.prefix}{rule.original} is {list(found[2].shape)}, not {list(wanted[rule.target])}"
-            )
+            shapes = f"{list(found[2].shape)} instead of {list(wanted[rule.target])}"
+            wrong.append(f"{part.prefix}{rule.original} ({shapes})")
     whole = in_whole_numbers(part, used)
     if whole:
         raise ModelFileError(

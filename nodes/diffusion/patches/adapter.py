@@ -1,8 +1,8 @@
 """What an adapter adds to one weight.
 
 LoRA (Hu et al. 2021), its Tucker form for convolutions (LoCon), LoHa (Hyeon-Woo et al. 2022, FedPara), LoKr (Yeh et
-al. 2023, LyCORIS), full differences, and DoRA (Liu et al. 2024), which rescales the result. Deltas are computed in
-float32.
+al. 2023, LyCORIS), GLoRA (Chavan et al. 2023), full differences, and DoRA (Liu et al. 2024), which rescales the result.
+OFT and BOFT turn the weight instead. All is computed in float32.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from graphcore.errors import ModelFileError
+from nodes.diffusion.patches.orthogonal import turned
 
-AdapterKind = Literal["lora", "loha", "lokr", "diff", "bias"]
+AdapterKind = Literal["lora", "loha", "lokr", "glora", "oft", "diff", "bias"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,12 +54,12 @@ class Adapter:
     def rows(self, index: int, count: int) -> Adapter:
         """The part of it that is for the rows `index` of `count` equal parts of its weight.
 
-        Raises ModelFileError for kinds whose rows do not come apart (LoKr, Tucker forms).
+        Raises ModelFileError for kinds whose rows do not come apart (LoKr, OFT, Tucker forms).
         """
         if count == 1:
             return self
-        apart = {"up", "w1_a", "w2_a", "diff", "dora_scale"}
-        if self.kind == "lokr" or {"mid", "t1", "t2"} & set(self.tensors):
+        apart = {"up", "w1_a", "w2_a", "diff", "dora_scale", "magnitude"}
+        if self.kind in ("lokr", "glora", "oft") or {"mid", "t1", "t2"} & set(self.tensors):
             raise ModelFileError(
                 f"An adapter of kind {self.kind} speaks of query, key and value at once, which cannot be taken apart; "
                 "use one with a module for each.",
@@ -71,10 +72,14 @@ class Adapter:
         return replace(self, tensors=tensors)
 
     def _changed(self, weight: Tensor, strength: float, out: Tensor | None) -> Tensor:
-        if self.kind == "lora" and not {"mid", "dora_scale"} & set(self.tensors):
+        if self.kind == "lora" and not {"mid", "dora_scale", "magnitude"} & set(self.tensors):
             return self._added(weight, strength, out)
-        delta = self._delta(weight.shape)
+        if self.kind == "oft":
+            return turned(weight, self.tensors, strength)
+        delta = self._delta(weight)
         magnitude = self.tensors.get("dora_scale")
+        if "magnitude" in self.tensors:
+            magnitude = self.tensors["magnitude"].flatten()
         if magnitude is None:
             return torch.add(weight, delta, alpha=strength)
         return _rescaled(weight, delta, magnitude.float(), strength)
@@ -86,14 +91,17 @@ class Adapter:
         room = None if out is None else out.view(weight.shape[0], -1)
         return torch.addmm(weight.flatten(1), up, down, alpha=factor, out=room).reshape(weight.shape)
 
-    def _delta(self, shape: torch.Size) -> Tensor:
+    def _delta(self, weight: Tensor) -> Tensor:
         rank: int | None
+        shape = weight.shape
         if self.kind == "lora":
             delta, rank = _lora(self.tensors)
         elif self.kind == "loha":
             delta, rank = _loha(self.tensors)
         elif self.kind == "lokr":
             delta, rank = _lokr(self.tensors)
+        elif self.kind == "glora":
+            delta, rank = _glora(self.tensors, weight)
         else:
             return self._get("diff").reshape(shape)
         scale = self._scale(rank)
@@ -152,6 +160,16 @@ def _lokr(tensors: Mapping[str, Tensor]) -> tuple[Tensor, int | None]:
     if second.ndim == 4:
         first = first[:, :, None, None]
     return torch.kron(first, second.contiguous()), rank
+
+
+def _glora(tensors: Mapping[str, Tensor], weight: Tensor) -> tuple[Tensor, int]:
+    """W A1 A2 + B1 B2; older files have each pair the other way round."""
+    pairs = [(tensors["a1"].float(), tensors["a2"].float()), (tensors["b1"].float(), tensors["b2"].float())]
+    if pairs[1][0].shape[0] != weight.shape[0]:
+        pairs = [(second, first) for first, second in pairs]
+    (first, second), (up, down) = pairs
+    mixed = torch.einsum("oi...,ij->oj...", weight.float(), first.flatten(1) @ second.flatten(1))
+    return mixed + (up.flatten(1) @ down.flatten(1)).reshape(weight.shape), second.shape[0]
 
 
 def _rescaled(weight: Tensor, delta: Tensor, magnitude: Tensor, strength: float) -> Tensor:

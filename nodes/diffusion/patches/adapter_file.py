@@ -2,12 +2,13 @@
 
 kohya (`lora_unet_…lora_down.weight`), PEFT and diffusers (`unet.….lora_A.weight`,
 `…processor.to_q_lora.down.weight`), plain model names (`diffusion_model.….lora_up.weight`), LyCORIS (`hada_*`,
-`lokr_*`), full differences (`diff`, `diff_b`).
+`lokr_*`, `oft_blocks`), full differences (`diff`, `diff_b`).
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -47,6 +48,12 @@ _ROLES: Final[Mapping[str, tuple[AdapterKind, str]]] = {
     "lokr_w2_a": ("lokr", "w2_a"),
     "lokr_w2_b": ("lokr", "w2_b"),
     "lokr_t2": ("lokr", "t2"),
+    "a1.weight": ("glora", "a1"),
+    "a2.weight": ("glora", "a2"),
+    "b1.weight": ("glora", "b1"),
+    "b2.weight": ("glora", "b2"),
+    "oft_blocks": ("oft", "blocks"),
+    "rescale": ("oft", "rescale"),
     "diff": ("diff", "diff"),
     "w_norm": ("diff", "diff"),
     "diff_b": ("bias", "diff"),
@@ -55,15 +62,17 @@ _ROLES: Final[Mapping[str, tuple[AdapterKind, str]]] = {
 _SHARED: Final = {
     "alpha": "alpha",
     "dora_scale": "dora_scale",
-    "lora_magnitude_vector": "dora_scale",
-    "lora_magnitude_vector.weight": "dora_scale",
-    "lora_magnitude_vector.default.weight": "dora_scale",
+    "lora_magnitude_vector": "magnitude",
+    "lora_magnitude_vector.weight": "magnitude",
+    "lora_magnitude_vector.default.weight": "magnitude",
 }
 _PROCESSOR: Final = re.compile(r"(?:\.processor)?\.(to_q|to_k|to_v|to_out)_lora\.(down|up)\.weight\Z")
 _NEEDED: Final[Mapping[AdapterKind, tuple[tuple[str, ...], ...]]] = {
     "lora": (("up", "down"),),
     "loha": (("w1_a", "w1_b", "w2_a", "w2_b"),),
     "lokr": (("w1", "w2"), ("w1_a", "w1_b", "w2"), ("w1", "w2_a", "w2_b"), ("w1_a", "w1_b", "w2_a", "w2_b")),
+    "glora": (("a1", "a2", "b1", "b2"),),
+    "oft": (("blocks",),),
     "diff": (("diff",),),
     "bias": (("diff",),),
 }
@@ -143,6 +152,7 @@ def _adapters_in(header: Header) -> AdapterFile:
             continue
         extra = shared.get(module, {}) if kind != "bias" else {}
         entries.append(AdapterEntry(module=module, kind=kind, names={**names, **extra}))
+    _refuse_whole_numbers(header, entries)
     if not entries:
         raise ModelFileError(
             f"{header.path.name} holds no LoRA or other adapter; choose an adapter file.",
@@ -152,6 +162,18 @@ def _adapters_in(header: Header) -> AdapterFile:
     return AdapterFile(
         header=header, entries=tuple(entries), unknown=tuple(unknown), scales=_scales(header, entries)
     )
+
+
+def _refuse_whole_numbers(header: Header, entries: Iterable[AdapterEntry]) -> None:
+    for entry in entries:
+        for role, name in entry.names.items():
+            if role != "alpha" and not header.tensors[name].dtype.startswith(("F", "BF")):
+                raise ModelFileError(
+                    f"{header.path.name} is quantized: {name} is stored in whole numbers, which is not supported; get "
+                    "the file in fp16, bf16 or fp8.",
+                    code="model-file-quantized",
+                    location=header.path.name,
+                )
 
 
 def _split(name: str) -> tuple[str, AdapterKind | None, str] | None:
@@ -170,7 +192,7 @@ def _split(name: str) -> tuple[str, AdapterKind | None, str] | None:
 
 
 def _scales(header: Header, entries: Iterable[AdapterEntry]) -> dict[str, float]:
-    """Scales that PEFT keeps in the header: lora_alpha over r, by module."""
+    """Scales that PEFT keeps in the header, by module: lora_alpha over r, or over its root (rank-stabilized LoRA)."""
     text = header.metadata.get("lora_adapter_metadata")
     if text is None:
         return {}
@@ -190,6 +212,6 @@ def _scales(header: Header, entries: Iterable[AdapterEntry]) -> dict[str, float]
             alpha = alphas.get(module, alpha)
         if isinstance(ranks, dict):
             rank = ranks.get(module, rank)
-        if isinstance(alpha, (int, float)) and isinstance(rank, (int, float)) and rank:
-            scales[entry.module] = alpha / rank
+        if isinstance(alpha, (int, float)) and isinstance(rank, (int, float)) and rank > 0:
+            scales[entry.module] = alpha / (math.sqrt(rank) if said.get(f"{prefix}use_rslora") else rank)
     return scales

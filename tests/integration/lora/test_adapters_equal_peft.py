@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,14 @@ def noise(*shape: int, seed: int = 3) -> Tensor:
 
 
 def patched_unet(
-    models: TinyModels, path: Path, tensors: Mapping[str, Tensor], strength: float
+    models: TinyModels,
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    strength: float,
+    metadata: dict[str, str] | None = None,
 ) -> dict[str, Tensor]:
     """What our patcher makes of the tiny SD 1.x UNet's weights."""
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata)
     part = open_checkpoint(models.sd1()).part("unet")
     weights = sd1_parts().unet.state_dict()
     changed = LoraPatcher(lambda file: path)(part, weights, (LoraPatch(file=FILE, strength=strength),))
@@ -119,6 +124,25 @@ def test_dora_rescales_the_rows(tiny_models: TinyModels, tmp_path: Path) -> None
     named = {name.removeprefix("base_model.model."): tensor for name, tensor in adapter.items()}
     assert any("magnitude" in name for name in named)
     assert_same(patched_unet(tiny_models, tmp_path / "a", named, 1.0), merged, [ATTENTION])
+
+
+def test_dora_rescales_the_rows_of_convolutions_too(tiny_models: TinyModels, tmp_path: Path) -> None:
+    """PEFT keeps their magnitudes as (1, rows, 1, 1); this one has as many columns as rows."""
+    square = "down_blocks.0.resnets.0.conv2"
+    config = peft.LoraConfig(r=4, lora_alpha=4, use_dora=True, target_modules=[square])
+    merged, adapter = peft_weights(config)
+    named = {name.removeprefix("base_model.model."): tensor for name, tensor in adapter.items()}
+    assert_same(patched_unet(tiny_models, tmp_path / "a", named, 1.0), merged, [square])
+
+
+def test_rank_stabilized_lora(tiny_models: TinyModels, tmp_path: Path) -> None:
+    """What diffusers writes into the header says how an adapter without alpha is scaled."""
+    config = peft.LoraConfig(r=4, lora_alpha=6, use_rslora=True, target_modules=[ATTENTION])
+    merged, adapter = peft_weights(config)
+    named = {name.replace("base_model.model.", "unet."): tensor for name, tensor in adapter.items()}
+    said = {"unet.r": 4, "unet.lora_alpha": 6, "unet.use_rslora": True}
+    metadata = {"lora_adapter_metadata": json.dumps(said)}
+    assert_same(patched_unet(tiny_models, tmp_path / "a", named, 1.0, metadata), merged, [ATTENTION])
 
 
 def test_loha(tiny_models: TinyModels, tmp_path: Path) -> None:

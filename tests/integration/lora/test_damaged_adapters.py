@@ -35,6 +35,12 @@ DAMAGED: dict[str, dict[str, Tensor]] = {
         "hada_w1_a": seeded(3, 2), "hada_w1_b": seeded(2, 4), "hada_w2_a": seeded(3, 2), "hada_w2_b": seeded(2, 4)
     },
     "a difference of another size": {"diff": seeded(3, 3)},
+    "blocks that do not make up the rows": {"oft_blocks": seeded(5, 4, 4)},
+    "blocks that are no squares": {"oft_blocks": seeded(8, 4, 2)},
+    "layers of another size": {
+        "a1.weight": seeded(9, 2), "a2.weight": seeded(2, 9), "b1.weight": seeded(9, 2), "b2.weight": seeded(2, 9)
+    },
+    "weights in whole numbers": {name: (tensor * 9).to(torch.int8) for name, tensor in LORA.items()},
 }  # fmt: skip
 
 
@@ -51,7 +57,7 @@ def test_damage_is_told(ctx: Context, tiny_models: TinyModels, tmp_path: Path, d
     model = load_checkpoint(ctx, tiny_models.sd1().name).model
     store = ctx.service(ModelStore)
     with pytest.raises(ModelFileError), store.network(lora_model_only(ctx, model, "bad.safetensors")):
-        pass
+        pytest.fail("a damaged adapter was applied")
     with store.network(model) as network:
         weights = network.module.state_dict()  # type: ignore[attr-defined]
     assert torch.equal(weights[WEIGHT], sd1_parts().unet.state_dict()[WEIGHT])

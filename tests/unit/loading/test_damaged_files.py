@@ -144,7 +144,7 @@ def test_missing_left_over_and_misshapen_tensors_are_named(part: str, tmp_path: 
     whole = models.sd1_state()
     without = {key: tensor for key, tensor in whole.items() if key != name}
     assert f"{name} is missing" in refused(without)
-    assert f"{name} is [3], not" in refused({**whole, name: torch.zeros(3)})
+    assert f"{name} ([3] instead of" in refused({**whole, name: torch.zeros(3)})
     extra = f"{name}.extra"
     assert f"{extra} belongs to no layer" in refused({**whole, extra: torch.zeros(3)})
 
@@ -178,6 +178,28 @@ def test_a_controlnet_is_no_checkpoint(tmp_path: Path) -> None:
     control = {name: tensor for name, tensor in state.items() if name.startswith(("conv_in", "down_blocks"))}
     with pytest.raises(ModelFileError, match="if it is a LoRA, an embedding or a ControlNet"):
         open_checkpoint(models.write(tmp_path / "control.safetensors", control))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"GGUF\x03\0\0\0" + bytes(64), "is a GGUF file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "is a pointer of Git LFS"),
+        (b"<!DOCTYPE html><title>404</title>", "is a web page"),
+        (b"<html>", "no safetensors file: it has only 6 bytes"),
+    ],
+)
+def test_other_kinds_of_files_are_told_by_their_names(content: bytes, told: str, tmp_path: Path) -> None:
+    (tmp_path / "m.safetensors").write_bytes(content)
+    with pytest.raises(ModelFileError, match=told):
+        read_header(tmp_path / "m.safetensors")
+
+
+def test_a_short_file_whose_length_looks_like_text_is_read(tmp_path: Path) -> None:
+    """60 is the code of '<'."""
+    header = json.dumps({"a": entry()}).encode()
+    (tmp_path / "m.safetensors").write_bytes(packed(header.ljust(60)))
+    assert list(read_header(tmp_path / "m.safetensors").tensors) == ["a"]
 
 
 def test_a_side_car_that_is_not_json_is_told(tmp_path: Path) -> None:

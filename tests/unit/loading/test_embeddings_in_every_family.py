@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from graphcore import Context, InputError, detached_context
+from graphcore import Context, InputError, ModelFileError, detached_context
 from nodes.loaders import load_checkpoint
 from nodes.text import clip_encode
 from nodes.values import ConditioningEntry
@@ -63,6 +63,26 @@ def test_the_t5_of_sd3_reads_the_rest(ctx: Context, tiny_models: TinyModels, tmp
     plain = encoded(ctx, tiny_models, "sd3", "a")
     torch.testing.assert_close(found.embeddings[:, 77:], plain.embeddings[:, 77:])
     assert not torch.allclose(found.embeddings[:, :77], plain.embeddings[:, :77])
+
+
+def test_a_file_that_is_no_embedding_is_refused(
+    ctx: Context, tiny_models: TinyModels, tmp_path: Path
+) -> None:
+    models.write(tmp_path / "embeddings" / "whole.safetensors", models.sd1_state())
+    with pytest.raises(ModelFileError, match=r"whole\.safetensors holds \d+ tensors, so it is no embedding"):
+        encoded(ctx, tiny_models, "sd1", "a embedding:whole")
+    save_file({"emb_params": torch.full((1, 64), float("nan"))}, tmp_path / "embeddings" / "nan.safetensors")
+    with pytest.raises(ModelFileError, match=r"nan\.safetensors holds values that are not finite"):
+        encoded(ctx, tiny_models, "sd1", "a (embedding:nan:1.1)")
+
+
+def test_the_key_that_diffusers_gives_is_the_token_itself(
+    ctx: Context, tiny_models: TinyModels, tmp_path: Path
+) -> None:
+    save_file({"<style>": vectors("sd1", "clip_l", "red")[0]}, tmp_path / "embeddings" / "style.safetensors")
+    found = encoded(ctx, tiny_models, "sd1", "a embedding:style, cat")
+    expected = encoded(ctx, tiny_models, "sd1", "a red, cat")
+    torch.testing.assert_close(found.embeddings, expected.embeddings)
 
 
 def test_an_embedding_of_another_family_is_refused(
