@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from graphcore import Context, InputError, Range, node
 from nodes.output_files import OutputNames
+from nodes.steering import ClipVision
 from nodes.values import Clip, Model, Vae
 
 if TYPE_CHECKING:
@@ -33,6 +34,32 @@ def save_checkpoint(
     family = family_of(ctx, model)
     state = model_state(ctx, model) | clip_state(ctx, clip, family) | vae_state(ctx, vae, family)
     _save(ctx, state, filename_prefix, model_metadata(ctx, model, clip, vae))
+
+
+@node(
+    "SaveImageOnlyCheckpoint",
+    category=CATEGORY,
+    title="Save Image-Only Checkpoint",
+    aliases=("ImageOnlyCheckpointSave",),
+    output=True,
+)
+def save_image_only_checkpoint(
+    ctx: Context,
+    model: Model,
+    clip_vision: ClipVision,
+    vae: Vae,
+    filename_prefix: str = "checkpoints/ComfyUI",
+) -> None:
+    """Write a model that sees pictures (Stable Video Diffusion, Zero123) with its image encoder and VAE as one file.
+
+    Adapters and merges are in the weights then. The file holds the workflow, unless metadata is off.
+    """
+    from nodes.diffusion.conversion.saving import family_of, model_metadata, model_state, vae_state
+    from nodes.diffusion.conversion.vision import vision_state
+
+    family = family_of(ctx, model)
+    state = model_state(ctx, model) | vision_state(ctx, clip_vision, family) | vae_state(ctx, vae, family)
+    _save(ctx, state, filename_prefix, model_metadata(ctx, model, vae=vae))
 
 
 @node("SaveModel", category=CATEGORY, title="Save Model", aliases=("ModelSave",), output=True)

@@ -167,3 +167,22 @@ def sampler_sa_solver(
         use_pece=use_pece,
         simple_order_2=simple_order_2,
     )
+
+
+@node("SamplerLCMUpscale", category=CATEGORY, title="Sampler LCM Upscale")
+def sampler_lcm_upscale(
+    scale_ratio: Annotated[float, Range(0.1, 20.0, step=0.01)] = 1.0,
+    scale_steps: Annotated[int, Range(-1, 1000, step=1)] = -1,
+    *,
+    upscale_method: Literal["bislerp", "nearest-exact", "bilinear", "area", "bicubic"],
+) -> Sampler:
+    """Consistency sampling that enlarges the latent on its way, over `scale_steps` steps (-1: about half of them).
+
+    It goes with whole prompts alone: no areas, masks or ControlNets.
+    """
+    return _sampler(
+        "lcm_upscale",
+        total_upscale=scale_ratio,
+        upscale_steps=scale_steps,
+        upscale_method=upscale_method,
+    )

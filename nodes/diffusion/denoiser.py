@@ -76,6 +76,18 @@ class Denoiser:
         denoised = self.guide(predictions)
         return DenoisedPair(denoised, predictions.denoised.get(NEGATIVE, denoised))
 
+    @property
+    def fits_any_size(self) -> bool:
+        """True if nothing was made for one size of the latent: no area, mask, hint or picture."""
+        return all(
+            entry.region is None
+            and not isinstance(entry.weight, Tensor)
+            and not entry.hints
+            and "concat" not in entry.tensors
+            for entries in self.entries.values()
+            for entry in entries
+        )
+
     def predict(
         self, x: Tensor, sigma: Tensor, branches: Sequence[Branch], step: int = 0
     ) -> dict[Branch, Tensor]:

@@ -61,6 +61,10 @@ class NoiseSource(Protocol):
         """Increments of one Brownian path over the range of `sigmas`, at unit variance."""
         ...
 
+    def of_any_size(self) -> Callable[[Tensor], Tensor]:
+        """Independent noise at each call, in the shape of what it is given."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SeededNoise:
@@ -76,6 +80,10 @@ class SeededNoise:
             return torch.randn(self.like.shape, dtype=self.like.dtype, generator=stream).to(self.like.device)
 
         return draw
+
+    def of_any_size(self) -> Callable[[Tensor], Tensor]:
+        stream = generator(self.seed + 1)
+        return lambda like: torch.randn(like.shape, dtype=like.dtype, generator=stream).to(like.device)
 
     def brownian(self, sigmas: Tensor) -> StepNoise:
         low, high = float(sigmas[sigmas > 0].min()), float(sigmas.max())

@@ -188,12 +188,23 @@ class _Run:
 
     def _denoise(self, x: Tensor, sigma: Tensor, step: int) -> DenoisedPair:
         """The denoiser, where the mask lets it; elsewhere x is the latent with noise, and x0 the latent."""
+        if x.shape != self._latent.shape:
+            self._require_plain()
         if self._mask is None:
             return self._denoiser(x, sigma, step)
         mask = self._mask_at(self._mask, sigma)
         kept = self._parameterization.add_noise(self._latent, self._kept_noise, sigma)
         pair = self._denoiser(x * mask + kept * (1 - mask), sigma, step)
         return DenoisedPair(pair.denoised * mask + self._latent * (1 - mask), pair.uncond_denoised)
+
+    def _require_plain(self) -> None:
+        """Raise InputError for what was made for the size that the latent had."""
+        if self._mask is not None or not self._denoiser.fits_any_size:
+            raise InputError(
+                "This sampler changes the latent's size, and goes with whole prompts alone; take noise masks, areas, "
+                "ControlNets and pictures away.",
+                code="unsupported-choice",
+            )
 
     def _mask_at(self, mask: Tensor, sigma: Tensor) -> Tensor:
         """The mask, or with a strength what of it is at work at sigma."""

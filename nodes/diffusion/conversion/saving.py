@@ -50,7 +50,7 @@ def model_state(ctx: Context, model: Model) -> dict[str, Tensor]:
     store, family = ctx.service(ModelStore), family_of(ctx, model)
     part = store.checkpoint(model.file).part(model.part)
     with store.network_module(model) as network:
-        state = _as_in_file(part, network.state_dict())
+        state = in_dtype_of_file(part, network.state_dict())
         found = original_state(place_of(family, "unet"), part.config, state)
     prediction = parameterization_of(ctx, model)
     if isinstance(prediction, DiscreteDiffusion) and family.name.startswith("sdxl"):
@@ -75,7 +75,7 @@ def clip_state(ctx: Context, clip: Clip, family: Family) -> dict[str, Tensor]:
                     f"{family.title} has no text encoder '{part.name}'; connect the CLIP of the same family.",
                     code="wrong-family",
                 )
-            weights = _as_in_file(part, module.state_dict())
+            weights = in_dtype_of_file(part, module.state_dict())
             state |= original_state(place_of(family, part.name), part.config, weights)
     return state
 
@@ -83,7 +83,7 @@ def clip_state(ctx: Context, clip: Clip, family: Family) -> dict[str, Tensor]:
 def clip_states(ctx: Context, clip: Clip) -> dict[str, dict[str, Tensor]]:
     """Each text encoder's tensors by its part's name, in the layout of transformers."""
     with ctx.service(ModelStore).text_modules(clip) as modules:
-        states = {part.name: _as_in_file(part, module.state_dict()) for part, module in modules}
+        states = {part.name: in_dtype_of_file(part, module.state_dict()) for part, module in modules}
     return {
         name: to_original(state, transformers_rules(state, "text_model.")) for name, state in states.items()
     }
@@ -99,7 +99,7 @@ def vae_state(ctx: Context, vae: Vae, family: Family | None) -> dict[str, Tensor
         )
     place = _VAE if family is None else place_of(family, "vae")
     with store.vae(vae) as codec:
-        return original_state(place, part.config, _as_in_file(part, codec.module.state_dict()))
+        return original_state(place, part.config, in_dtype_of_file(part, codec.module.state_dict()))
 
 
 def model_metadata(
@@ -146,7 +146,7 @@ def _config(part: Part) -> dict[str, Any]:
     return {key: value for key, value in part.config.items() if not key.startswith("_")}
 
 
-def _as_in_file(part: Part, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def in_dtype_of_file(part: Part, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors on the CPU in the dtype that most of the part's tensors have in its file."""
     counted = Counter(
         info.dtype

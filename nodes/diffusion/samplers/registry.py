@@ -16,6 +16,7 @@ from nodes.diffusion.samplers import (
     dpm_solver,
     dpmpp,
     euler,
+    growing,
     heun,
     multistep,
     res,
@@ -129,10 +130,15 @@ SAMPLERS: Mapping[str, SamplerSpec] = MappingProxyType({spec.name: spec for spec
 """Every sampler by name, in ComfyUI's order; `_gpu` names are twins, since noise is always drawn on the CPU.
 """
 
+UNLISTED: Mapping[str, SamplerSpec] = MappingProxyType(
+    {"lcm_upscale": SamplerSpec(name="lcm_upscale", function=growing.lcm_upscale)}
+)
+"""Samplers that only nodes of their own choose."""
+
 
 def sampler_spec(name: str) -> SamplerSpec:
     """The sampler of this name; raises InputError with the nearest known one."""
-    spec = SAMPLERS.get(name)
+    spec = SAMPLERS.get(name) or UNLISTED.get(name)
     if spec is None:
         near = difflib.get_close_matches(name, SAMPLERS, n=1)
         hint = f"did you mean {near[0]}?" if near else "see the list of samplers in the node reference."

@@ -42,4 +42,4 @@ def test_defaults_are_those_of_the_sampler_by_name(function: Callable[..., Any])
 
 
 def test_there_are_as_many_as_in_comfyui() -> None:
-    assert len(NODES) == 12
+    assert len(NODES) == 13

@@ -56,6 +56,10 @@ class GivenNoise:
     def brownian(self, sigmas: Tensor) -> StepNoise:
         return self.gaussian()
 
+    def of_any_size(self) -> Callable[[Tensor], Tensor]:
+        draw = self.gaussian()
+        return lambda like: draw(like, like)
+
 
 @dataclass(frozen=True)
 class FreshNoise:
@@ -69,6 +73,10 @@ class FreshNoise:
 
     def brownian(self, sigmas: Tensor) -> StepNoise:
         return self.gaussian()
+
+    def of_any_size(self) -> Callable[[Tensor], Tensor]:
+        draw = self.gaussian()
+        return lambda like: draw(like, like)
 
 
 @dataclass(frozen=True)
