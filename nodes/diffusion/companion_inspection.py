@@ -18,6 +18,7 @@ _CONTROLS: Final = {
     "controlnet_union": "union ControlNet",
     "sd3_controlnet": "ControlNet",
     "t2i_adapter": "T2I-Adapter",
+    "lllite": "ControlNet-LLLite",
 }
 
 

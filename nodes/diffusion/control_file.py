@@ -1,4 +1,4 @@
-"""ControlNet and T2I-Adapter files opened: what they are and for which networks, from their headers alone."""
+"""ControlNets, T2I-Adapters and ControlNet-LLLites opened: what they are and for which networks, from their headers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from graphcore.errors import ModelFileError
 from nodes.diffusion import control_lora
 from nodes.diffusion.families.family import Layout, PartKind
 from nodes.diffusion.folder import part_folder
-from nodes.diffusion.layouts import controlnet, t2i_adapter
+from nodes.diffusion.layouts import controlnet, lllite, t2i_adapter
 from nodes.diffusion.layouts.rules import NOT_THERE
 from nodes.diffusion.layouts.unet import Shapes
 from nodes.diffusion.model_config import explicit_config, merged, own_section
@@ -53,7 +53,7 @@ class ControlFile:
         """How wide the text is that it reads along; None if it reads none."""
         if self.part.kind == "sd3_controlnet":
             width = self.config.get("joint_attention_dim")
-        elif self.part.kind == "t2i_adapter":
+        elif self.part.kind in ("t2i_adapter", "lllite"):
             return None
         else:
             width = self.config.get("cross_attention_dim", 1280)
@@ -65,6 +65,8 @@ class ControlFile:
         if self.part.kind == "sd3_controlnet":
             heads = self.config.get("num_attention_heads", 18)
             return (int(heads) * int(self.config.get("attention_head_dim", 64)),)
+        if self.part.kind == "lllite":
+            return ()
         if self.is_lora:
             return tuple(int(width) for width in self.config["skips"])
         if self.part.kind == "t2i_adapter":
@@ -112,6 +114,8 @@ def _found(shapes: Shapes) -> tuple[PartKind, str, Layout, dict[str, Any]] | Non
 
 
 def _recognised(shapes: Shapes) -> tuple[PartKind, str, Layout, dict[str, Any]] | None:
+    if any(name.startswith(lllite.PREFIX) for name in shapes):
+        return "lllite", "", "original", lllite.config_from(shapes)
     if control_lora.MARKER in shapes:
         return "controlnet", "", "original", control_lora.config_from(shapes)
     if controlnet.FIRST in shapes:
@@ -137,7 +141,7 @@ def _recognised(shapes: Shapes) -> tuple[PartKind, str, Layout, dict[str, Any]] 
 def _unknown(header: Header, shapes: Shapes) -> ModelFileError:
     name = header.path.name
     if any(key.startswith("lllite_") for key in shapes):
-        what = "is a ControlNet-LLLite, which is not supported; use a ControlNet or T2I-Adapter"
+        what = "is a ControlNet-LLLite whose layers are not those of a UNet; get the file again"
     else:
         what = "is neither a ControlNet nor a T2I-Adapter for Stable Diffusion; choose another file"
     return ModelFileError(f"{name} {what}.", code="model-file-family", location=str(header.path))

@@ -10,6 +10,7 @@ from nodes.diffusion.control_file import ControlFile, open_control
 from nodes.diffusion.control_lora import skips_of
 from nodes.diffusion.gligen import block_names, open_gligen
 from nodes.diffusion.ip_adapter import open_ip_adapter, wanted_of
+from nodes.diffusion.lllite import is_for_sdxl, layer_names
 from nodes.diffusion.part import Part
 from nodes.diffusion.store import ModelStore
 from nodes.steering import ControlNetHint, GligenHint, IpAdapterHint
@@ -28,7 +29,7 @@ def require_hints_fit(store: ModelStore, model: Model, conditionings: Iterable[C
         for entry in conditioning.entries:
             for hint in entry.hints:
                 if isinstance(hint, ControlNetHint):
-                    _require_control_fits(store, hint, base, title)
+                    _require_control_fits(store, hint, model, base, title)
                 if isinstance(hint, IpAdapterHint):
                     _require_adapter_fits(store, hint, model, base, title)
                 if isinstance(hint, GligenHint):
@@ -61,9 +62,25 @@ def _require_gligen_fits(store: ModelStore, hint: GligenHint, model: Model, base
         _refuse(hint.gligen.file.name, made_for_width(width), title)
 
 
-def _require_control_fits(store: ModelStore, hint: ControlNetHint, base: Part, title: str) -> None:
+def _require_lllite_fits(
+    store: ModelStore, control: ControlFile, model: Model, base: Part, title: str
+) -> None:
+    layers = control.config["layers"]
+    outline = store.outline(model.file, base) if base.kind == "unet" else {}
+    names = layer_names(base.config, layers, list(outline)) if outline else {}
+    takes = {layer: outline[f"{name}.weight"][1] for layer, name in names.items()}
+    if takes != {layer: sizes["takes"] for layer, sizes in layers.items()}:
+        _refuse(control.part.path.name, made_for(control), title)
+
+
+def _require_control_fits(
+    store: ModelStore, hint: ControlNetHint, model: Model, base: Part, title: str
+) -> None:
     control = store.opened(hint.control.file, open_control)
     name = hint.control.file.name
+    if control.part.kind == "lllite":
+        _require_lllite_fits(store, control, model, base, title)
+        return
     _require_same_network(control, base, name, title)
     if control.is_difference and hint.control.base is None:
         raise InputError(
@@ -120,6 +137,8 @@ def made_for(control: ControlFile) -> str:
     """The family that a ControlNet or T2I-Adapter was made for, in words."""
     if control.part.kind == "sd3_controlnet":
         return "SD 3"
+    if control.part.kind == "lllite":
+        return "SDXL" if is_for_sdxl(control.config["layers"]) else "Stable Diffusion 1.x"
     if control.part.kind == "t2i_adapter":
         return "SDXL" if control.adapter_type == "full_adapter_xl" else "Stable Diffusion 1.x"
     return made_for_width(control.context_width or 0)

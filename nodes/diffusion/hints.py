@@ -19,6 +19,7 @@ from nodes.diffusion.control_networks import AdapterControl, TransformerControl,
 from nodes.diffusion.gligen import NAME as BOXES
 from nodes.diffusion.gligen import GroundingPrompt, block_names, box_tokens, open_gligen
 from nodes.diffusion.ip_adapter import ImagePrompt, image_tokens, open_ip_adapter, wanted_of
+from nodes.diffusion.lllite import LlliteControl, layer_names
 from nodes.diffusion.network import HintNetwork, Network, ReadyHint
 from nodes.diffusion.part import Part
 from nodes.diffusion.region import resized_mask
@@ -114,6 +115,8 @@ class HintResolver:
             latent = self._encoded(hint, control)
             base = getattr(self.network, "module", None)
             return TransformerControl(module=module, base=base, latent=latent, **acts)
+        if control.part.kind == "lllite":
+            return self._lllite(hint, module, acts)
         if control.part.kind == "t2i_adapter":
             cell = self.network.latent_format.downscale
             picture = self._picture(hint.pixels, cell, channels=int(control.config.get("in_channels", 3)))
@@ -125,6 +128,13 @@ class HintResolver:
             kind = hint.control.union_type
             return UnionControl(module=module, picture=picture, factor=factor, kind=kind, **acts)
         return UNetControl(module=module, picture=picture, factor=factor, **acts)
+
+    def _lllite(self, hint: ControlNetHint, module: Any, acts: Mapping[str, Any]) -> HintNetwork:
+        base: Any = getattr(self.network, "module", None)
+        cell = self.network.latent_format.downscale
+        picture = self._picture(hint.pixels, cell, channels=3) * 2 - 1
+        names = layer_names(dict(base.config), module, list(base.state_dict()))
+        return LlliteControl(module=module, names=names, picture=picture, factor=cell, **acts)
 
     def _lease(self, value: ControlNet, control: ControlFile) -> Any:
         part, base = control.part, value.base if control.is_difference else None

@@ -10,7 +10,7 @@ guidance.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -76,6 +76,10 @@ class AttentionAddition(Protocol):
     def __call__(self, place: int, layer: Any, hidden: Tensor) -> Tensor: ...
 
 
+InputAddition = Callable[[Tensor], Tensor]
+"""What is added to what a layer takes, given that."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Grounding:
     """Gated attention by the name of its transformer block, and the tokens (rows, tokens, width) that it sees."""
@@ -90,8 +94,8 @@ class Residuals:
 
     `down` are added to the skip connections (one each), `mid` after the middle block (ControlNet);
     `intrablock` inside the down blocks (T2I-Adapter); `blocks` after transformer blocks (SD3 ControlNet);
-    `attention` within cross-attention (IP-Adapter); `grounding` before it (GLIGEN). Empty and None mean:
-    nothing to add.
+    `attention` within cross-attention (IP-Adapter); `grounding` before it (GLIGEN); `inputs` to what layers take, by
+    their names (ControlNet-LLLite). Empty and None mean: nothing to add.
     """
 
     down: tuple[Tensor, ...] = ()
@@ -100,6 +104,7 @@ class Residuals:
     blocks: tuple[Tensor, ...] = ()
     attention: tuple[AttentionAddition, ...] = ()
     grounding: Grounding | None = None
+    inputs: tuple[Mapping[str, InputAddition], ...] = ()
 
     def __add__(self, other: Residuals) -> Residuals:
         mids = [mid for mid in (self.mid, other.mid) if mid is not None]
@@ -110,6 +115,7 @@ class Residuals:
             blocks=_sum(self.blocks, other.blocks),
             attention=self.attention + other.attention,
             grounding=self.grounding or other.grounding,
+            inputs=self.inputs + other.inputs,
         )
 
 

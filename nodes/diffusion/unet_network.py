@@ -18,6 +18,7 @@ from nodes.diffusion.attention_additions import addition_switch
 from nodes.diffusion.extra_channels import extra_channels
 from nodes.diffusion.families.family import ConditioningRule
 from nodes.diffusion.gligen import grounding_switch
+from nodes.diffusion.input_additions import input_switch
 from nodes.diffusion.module_network import ModuleNetwork
 from nodes.diffusion.network import LatentFormat, LatentScene, Residuals
 from nodes.diffusion.parameterization import ContinuousEdm, Parameterization
@@ -105,6 +106,9 @@ class UNetNetwork(ModuleNetwork):
             stack.enter_context(self._switch.set(perturbation, attention))
             if residuals is not None and residuals.attention:
                 stack.enter_context(addition_switch(self.module).set(residuals.attention))
+            if residuals is not None and residuals.inputs:
+                names = [name for additions in residuals.inputs for name in additions]
+                stack.enter_context(input_switch(self.module, names).set(residuals.inputs))
             if residuals is not None and residuals.grounding is not None:
                 stack.enter_context(grounding_switch(self.module).set(residuals.grounding.fusers))
                 extra["cross_attention_kwargs"] = {"gligen": {"objs": residuals.grounding.tokens}}

@@ -36,6 +36,7 @@ PartKind = Literal[
     "controlnet_union",
     "sd3_controlnet",
     "t2i_adapter",
+    "lllite",
     "ip_adapter",
     "gligen",
     "style_model",
