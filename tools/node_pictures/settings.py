@@ -1,4 +1,4 @@
-"""Values that example pictures are made with, where what a node does at first cannot be seen."""
+"""Which nodes get an example picture, and with which values where what they do at first cannot be seen."""
 
 from __future__ import annotations
 
@@ -7,10 +7,112 @@ from typing import Final
 
 from graphcore.spec import NodeSpec
 
-CHOSEN: Final[Mapping[str, Mapping[str, object]]] = {}
+CHOSEN: Final[Mapping[str, Mapping[str, object]]] = {
+    "AdjustBrightness": {"factor": 1.5},
+    "AdjustContrast": {"factor": 1.8},
+    "Canny": {"low_threshold": 0.2, "high_threshold": 0.4},
+    "CenterCropImages": {"width": 72, "height": 72},
+    "ContactSheet": {"labels": ["boat", "castle", "balloon"], "columns": 3},
+    "CropMask": {"x": 24, "y": 24, "width": 64, "height": 64},
+    "EmbedWatermark": {"text": "boat"},
+    "EmptyImage": {"width": 128, "height": 128, "color": 0x3D7A9E},
+    "FeatherMask": {"left": 40, "top": 40, "right": 40, "bottom": 40},
+    "GrowMask": {"expand": 12},
+    "ImageAddNoise": {"strength": 0.25},
+    "ImageBlend": {"blend_factor": 0.5, "blend_mode": "normal"},
+    "ImageBlur": {"blur_radius": 6, "sigma": 3.0},
+    "ImageColorToMask": {"color": 0x2674AA},
+    "ImageCrop": {"width": 72, "height": 72, "x": 28, "y": 44},
+    "ImageFlip": {"flip_method": "y-axis: horizontally"},
+    "ImageGrid": {"columns": 3, "cell_width": 96, "cell_height": 96},
+    "ImagePadForOutpaint": {"left": 32, "right": 32, "feathering": 16},
+    "ImageQuantize": {"colors": 12, "dither": "none"},
+    "ImageRotate": {"rotation": "90 degrees"},
+    "ImageScale": {"upscale_method": "bicubic", "width": 128, "height": 64, "crop": "disabled"},
+    "ImageScaleBy": {"upscale_method": "lanczos", "scale_by": 0.5},
+    "ImageScaleToMaxDimension": {"upscale_method": "area", "largest_size": 64},
+    "ImageScaleToTotalPixels": {"upscale_method": "area", "megapixels": 0.01},
+    "ImageSharpen": {"sharpen_radius": 3, "sigma": 1.5, "alpha": 2.0},
+    "ImageSheet": {"columns": 3},
+    "ImageToMask": {"channel": "red"},
+    "LatentComposite": {"x": 64, "y": 40, "feather": 16},
+    "LatentCrop": {"width": 72, "height": 72, "x": 24, "y": 48},
+    "LatentCut": {"dim": "x", "index": 5, "amount": 8},
+    "LatentCutToBatch": {"dim": "x", "slice_size": 8},
+    "LatentFlip": {"flip_method": "y-axis: horizontally"},
+    "LatentInterpolate": {"ratio": 0.5},
+    "LatentMultiply": {"multiplier": 0.5},
+    "LatentRotate": {"rotation": "90 degrees"},
+    "LatentUpscale": {"upscale_method": "bislerp", "width": 256, "height": 256, "crop": "disabled"},
+    "LatentUpscaleBy": {"upscale_method": "bislerp", "scale_by": 2.0},
+    "ManualSigmas": {"sigmas": "14.6, 7, 3, 1.2, 0.5, 0.2, 0"},
+    "MaskComposite": {"operation": "subtract"},
+    "Morphology": {"operation": "dilate", "kernel_size": 7},
+    "PorterDuffImageComposite": {"mode": "SRC_OVER"},
+    "RandomCropImages": {"width": 72, "height": 72, "seed": 4},
+    "ResizeAndPadImage": {"target_width": 128, "target_height": 72, "padding_color": "black"},
+    "ResizeImagesByLongerEdge": {"longer_edge": 64},
+    "ResizeImagesByShorterEdge": {"shorter_edge": 64},
+    "RepeatImageBatch": {"amount": 4},
+    "RepeatLatentBatch": {"amount": 4},
+    "SDTurboScheduler": {"steps": 4},
+    "SetFirstSigma": {"sigma": 24.0},
+    "SolidMask": {"value": 0.6, "width": 128, "height": 128},
+    "SplitSigmas": {"step": 6},
+    "SplitSigmasDenoise": {"denoise": 0.5},
+    "ThresholdMask": {"value": 0.5},
+    "XYGrid": {"row_labels": ["plain"], "column_labels": ["boat", "castle", "balloon"]},
+}
+"""Values of nodes' inputs."""
+TRIED_WITH: Final[Mapping[str, Mapping[str, str]]] = {
+    "ControlNetApply": {"image": "outlines"},
+    "ControlNetApplyAdvanced": {"image": "outlines"},
+    "ImageYUVToRGB": {"Y": "brightness", "U": "blueness", "V": "redness"},
+    "SplitImageWithAlpha": {"image": "cutout"},
+    "ThresholdMask": {"mask": "soft_mask"},
+}
+"""Inputs that want a particular sample, by its name."""
+SKIPPED: Final = frozenset(
+    {
+        *("CLIPEncodeSDXL", "CLIPEncodeSDXLRefiner", "CLIPMergeAdd", "CLIPMergeSimple", "CLIPMergeSubtract"),
+        *(
+            "ContextWindowsManual",
+            "ControlNetApplySD3",
+            "ControlNetInpaintingAliMamaApply",
+            "DepthConditioning",
+        ),
+        *("EmptySD3LatentImage", "ImageBatch", "ImageFromBatch", "ImageOnlyCheckpointLoader"),
+        *(
+            "InpaintModelConditioning",
+            "InstructPixToPixConditioning",
+            "JoinImages",
+            "JoinLatents",
+            "JoinMasks",
+        ),
+        *("EmptyLatentImage", "ImageDeduplication", "LatentBatchSeedBehavior", "NormalizeVideoLatentStart"),
+        *("ReplaceVideoLatentFrames", "ShuffleDataset", "ShuffleImageTextDataset", "TrimVideoLatent"),
+        *("LatentBatch", "LatentFromBatch", "LoadCheckpoint", "LoadImage", "LoadImageDataSetFromFolder"),
+        *("LoadImageMask", "LoadImageTextDataSetFromFolder", "LoadLatent", "LoadUnCLIPCheckpoint"),
+        *(
+            "LotusConditioning",
+            "MakeTrainingDataset",
+            "MergeImageLists",
+            "ModelComputeDtype",
+            "ModelMergeAdd",
+        ),
+        *("ModelMergeBlocks", "ModelMergeSD1", "ModelMergeSD2", "ModelMergeSD35_Large", "ModelMergeSD3_2B"),
+        *("ModelMergeSDXL", "ModelMergeSimple", "ModelMergeSubtract", "ModelSamplingAuraFlow"),
+        *("ModelSamplingContinuousEDM", "ModelSamplingContinuousV", "ModelSamplingDiscrete"),
+        *("ModelSamplingFlux", "ModelSamplingSD3", "RebatchImages", "RebatchLatents", "SafetyFilter"),
+        *("SVD_img2vid_Conditioning", "SkipLayerGuidanceDiT", "SkipLayerGuidanceDiTSimple"),
+        *("SkipLayerGuidanceSD3", "SplitImages", "SplitLatents", "SplitMasks", "StableZero123_Conditioning"),
+        *("StableZero123_Conditioning_Batched", "TrainLoRA", "TrainLoraNode", "VAEDecode", "VAEDecodeTiled"),
+        *("VideoLinearCFGGuidance", "VideoTriangleCFGGuidance"),
+    }
+)
+"""Nodes whose picture would say nothing."""
 
 
 def chosen_values(spec: NodeSpec) -> tuple[tuple[str, object], ...]:
     """The values that a node's example is made with instead of its defaults."""
-    chosen = CHOSEN.get(spec.name, {})
-    return tuple((name, value) for name, value in chosen.items())
+    return tuple(CHOSEN.get(spec.name, {}).items())
