@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from graphcore.errors import GraphcoreError
 from graphcore.events import RunState
+from graphcore.journal import Journal
 from graphcore.lists import Blocked
 from graphcore.results import RunResult
-
-if TYPE_CHECKING:
-    from graphcore.executor import Run
+from graphcore.run_graph import RunGraph
 
 _IMMUTABLE: Final = (int, float, bool, str, bytes, type(None))
 
 
-def conclude(run: Run, state: RunState, error: GraphcoreError | None, seconds: float) -> RunResult:
+def conclude(
+    run_id: str,
+    graph: RunGraph,
+    journal: Journal,
+    *,
+    state: RunState,
+    error: GraphcoreError | None,
+    seconds: float,
+) -> RunResult:
     """The result of a run that has ended, with what was reached if it failed."""
-    held = {index: run.ledger.outputs[index] for index in run.graph.targets}
+    held = {index: graph.ledger.outputs[index] for index in graph.checked.targets}
     owned = {
         index: tuple(value if isinstance(value, Blocked) else handed_out(value) for value in values)
         for index, values in held.items()
@@ -26,24 +33,24 @@ def conclude(run: Run, state: RunState, error: GraphcoreError | None, seconds: f
     }
     nodes: dict[str, dict[str, object]] = {}
     for index, values in owned.items():
-        named = zip(run.nodes[index].spec.outputs, values, strict=True)
-        nodes[run.nodes[index].id] = {
+        named = zip(graph.nodes[index].spec.outputs, values, strict=True)
+        nodes[graph.nodes[index].id] = {
             spec.name: value for spec, value in named if not isinstance(value, Blocked)
         }
     outputs: dict[str, object] = {}
-    for name, place in run.graph.outputs.items():
+    for name, place in graph.checked.outputs.items():
         if place.node in owned and not isinstance(owned[place.node][place.output], Blocked):
             outputs[name] = owned[place.node][place.output]
     return RunResult(
-        run_id=run.run_id,
+        run_id=run_id,
         state=state,
         outputs=outputs,
         nodes=nodes,
-        shown=run.shown,
-        errors=run.errors,
+        shown=journal.shown,
+        errors=journal.errors,
         error=error,
         seconds=seconds,
-        reports=tuple(run.reports),
+        reports=tuple(journal.reports),
     )
 
 

@@ -11,13 +11,14 @@ from graphcore.checked import CheckedGraph, OutputPlace
 from graphcore.errors import InputError, ValidationError
 from graphcore.keys import Key, encode
 from graphcore.limits import Limits
-from graphcore.links import OuterNode
 from graphcore.lists import Constant, Each, Expand
+from graphcore.run_options import RunHouse
 from graphcore.validation import check_workflow
+from graphcore.validation_pass import OuterNode
 from graphcore.workflow import Link, NodeEntry, Workflow
 
 if TYPE_CHECKING:
-    from graphcore.executor import Run
+    from graphcore.run_graph import RunGraph
 
 
 Place = OutputPlace | Constant
@@ -105,7 +106,7 @@ class Growth:
         return False
 
 
-def grow(run: Run, index: int, expand: Expand, key: Key) -> Expansion:
+def grow(run: RunGraph, house: RunHouse, index: int, expand: Expand, key: Key) -> Expansion:
     """Check a sub-graph and append its nodes to the run; raises InputError if it is not valid."""
     parent = run.nodes[index]
     if expand.own_ids and (known := expand.workflow.nodes.keys() & run.ids.keys()):
@@ -120,7 +121,7 @@ def grow(run: Run, index: int, expand: Expand, key: Key) -> Expansion:
     workflow = _keyed(expand.workflow, key)
     try:
         graph = check_workflow(
-            workflow, run.house.registry, files=run.house.services.files, limits=run.house.limits, outer=outer
+            workflow, house.registry, files=house.services.files, limits=house.limits, outer=outer
         )
     except ValidationError as error:
         if any(problem.code == "cycle" for problem in error.problems):
@@ -150,7 +151,7 @@ def grow(run: Run, index: int, expand: Expand, key: Key) -> Expansion:
     return Expansion(ids, places, targets)
 
 
-def _outer_ids(run: Run, expand: Expand) -> dict[str, int]:
+def _outer_ids(run: RunGraph, expand: Expand) -> dict[str, int]:
     """The ids outside the sub-graph that its links name."""
     inside = expand.workflow.nodes
     found: dict[str, int] = {}
@@ -185,7 +186,7 @@ def _keyed_value(value: Constant, key: Key, node_id: str, name: str) -> object:
 
 
 def _place(
-    run: Run, name: str, expand: Expand, offset: int, graph: CheckedGraph
+    run: RunGraph, name: str, expand: Expand, offset: int, graph: CheckedGraph
 ) -> Place | tuple[Place, ...]:
     if name not in expand.outputs:
         raise InputError(
@@ -197,7 +198,7 @@ def _place(
     return _single_place(run, name, value, offset, graph)
 
 
-def _single_place(run: Run, name: str, value: object, offset: int, graph: CheckedGraph) -> Place:
+def _single_place(run: RunGraph, name: str, value: object, offset: int, graph: CheckedGraph) -> Place:
     if isinstance(value, Constant):
         return value
     if not isinstance(value, Link):

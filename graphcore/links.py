@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from graphcore.checked import CheckedLink, CheckedNode
-from graphcore.errors import ProblemList
 from graphcore.foreign import fits
-from graphcore.nearest import Suggestions
-from graphcore.pointers import pointer
 from graphcore.sockets import SocketType
 from graphcore.spec import InputSpec, NodeSpec
+from graphcore.validation_pass import ValidationPass
 from graphcore.views import Fit, SpecView
-from graphcore.workflow import Link, Workflow
-
-
-@dataclass(frozen=True, slots=True)
-class OuterNode:
-    """A node around an expansion: its place in the run and its type."""
-
-    index: int
-    spec: NodeSpec
+from graphcore.workflow import Link
 
 
 class LinkChecker:
@@ -31,27 +21,17 @@ class LinkChecker:
     each other is found out once and kept in the consumer's view.
     """
 
-    def __init__(
-        self,
-        workflow: Workflow,
-        problems: ProblemList,
-        hints: Suggestions,
-        *,
-        native: bool,
-        outer: Mapping[str, OuterNode] | None,
-    ) -> None:
-        self.workflow = workflow
-        self.problems = problems
-        self.hints = hints
-        self.native = native
-        self.prefix = ("nodes",) if native else ()
-        self.outer = outer or {}
-        self.expanding = outer is not None
+    def __init__(self, scope: ValidationPass) -> None:
+        self.scope = scope
+        self.problems = scope.problems
+        self.hints = scope.hints
+        self.native = scope.native
+        self.outer = scope.outer or {}
         self.position: dict[str, int] = {}
         self.views: list[SpecView] = []
         self.count = 0
         self._generic = False
-        self._unread = {problem.node for problem in workflow.problems}
+        self._unread = {problem.node for problem in scope.workflow.problems}
 
     def connect(
         self, node: CheckedNode, view: SpecView, declared: InputSpec, name: str, link: Link, place: int
@@ -71,7 +51,7 @@ class LinkChecker:
     def _resolve(
         self, node: CheckedNode, view: SpecView, declared: InputSpec, name: str, link: Link, place: int
     ) -> None:
-        where = self._at(node.id, name, place)
+        where = self.scope.at_input(node.id, name, place)
         if link.node == node.id:
             self.problems.add(
                 "self-link",
@@ -108,7 +88,12 @@ class LinkChecker:
     def _suits(self, taker: NodeSpec, declared: InputSpec, giver: NodeSpec, output: int) -> bool:
         """True if ComfyUI lets a link stand that leads into a node of a pack; it does not look into expansions."""
         foreign = taker.foreign
-        if foreign is None or foreign.any_link or self.expanding or declared.name not in foreign.inputs:
+        if (
+            foreign is None
+            or foreign.any_link
+            or self.scope.outer is not None
+            or declared.name not in foreign.inputs
+        ):
             return True
         received: object = giver.outputs[output].type.name
         if giver.foreign is not None:
@@ -137,8 +122,8 @@ class LinkChecker:
             return self._output_of(self.views[source].spec, link, where, node, name)
         if link.node in self.outer:
             return self._output_of(self.outer[link.node].spec, link, where, node, name)
-        if link.node not in self.workflow.nodes and link.node not in self._unread:
-            near = self.hints.nearest(link.node, self.workflow.nodes)
+        if link.node not in self.scope.workflow.nodes and link.node not in self._unread:
+            near = self.hints.nearest(link.node, self.scope.workflow.nodes)
             hint = f"; did you mean '{near}'?" if near else "; link it to a node that exists."
             self.problems.add(
                 "unknown-link-node",
@@ -186,10 +171,6 @@ class LinkChecker:
             nearest=near,
         )
         return None
-
-    def _at(self, node_id: str, name: str, place: int) -> str:
-        where = pointer(*self.prefix, node_id, "inputs", name)
-        return where if place < 0 else f"{where}/{place}"
 
     def bind_types(self, ordered: Sequence[CheckedNode]) -> dict[int, tuple[SocketType, ...]]:
         """Bind the type variables of generic nodes and check the links that they have a part in.
@@ -254,7 +235,7 @@ class LinkChecker:
             f"'{name}' takes {wanted}, and the link brings {kind}; link a {wanted} output.",
             node=node.id,
             input=name,
-            pointer=self._at(node.id, name, place),
+            pointer=self.scope.at_input(node.id, name, place),
             expected=str(wanted),
             got=str(kind),
         )

@@ -1,30 +1,27 @@
-"""Outputs of nodes that are given by hand: the nodes are not run, and what depends on them is keyed anew."""
+"""Outputs of nodes that are given by hand, in place of running them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from graphcore.errors import InputError
 from graphcore.lists import Blocked, Each
+from graphcore.run_graph import RunGraph
 from graphcore.spec import NodeSpec
 
-if TYPE_CHECKING:
-    from graphcore.executor import Run
 
-
-def apply_overrides(run: Run) -> None:
-    """Put the overrides of a run in place; raises InputError for an unknown node, or outputs that are not its own."""
-    overrides: Mapping[str, object] = run.options.overrides or {}
+def given_outputs(graph: RunGraph, overrides: Mapping[str, object]) -> dict[int, tuple[object, ...]]:
+    """The outputs that overrides give, by node; raises InputError for an unknown node, or outputs not its own."""
+    given: dict[int, tuple[object, ...]] = {}
     for node_id, values in overrides.items():
-        index = run.ids.get(node_id)
+        index = graph.ids.get(node_id)
         if index is None:
             raise InputError(
                 f"There is no node '{node_id}' to override; name one that the workflow has.",
                 code="unknown-target",
                 location=node_id,
             )
-        spec = run.nodes[index].spec
+        spec = graph.nodes[index].spec
         if not isinstance(values, Mapping) or set(values) != set(spec.output_index):
             names = ", ".join(spec.output_index) or "none"
             raise InputError(
@@ -32,10 +29,8 @@ def apply_overrides(run: Run) -> None:
                 code="bad-override",
                 location=node_id,
             )
-        run.ledger.readers[index] += 1
-        run.ledger.done(index, _outputs(node_id, spec, values))
-    if overrides:
-        _rekey(run, {run.ids[node_id] for node_id in overrides})
+        given[index] = _outputs(node_id, spec, values)
+    return given
 
 
 def _outputs(node_id: str, spec: NodeSpec, values: Mapping[str, object]) -> tuple[object, ...]:
@@ -53,13 +48,3 @@ def _outputs(node_id: str, spec: NodeSpec, values: Mapping[str, object]) -> tupl
             )
         outputs.append(value)
     return tuple(outputs)
-
-
-def _rekey(run: Run, changed: set[int]) -> None:
-    for index, node in enumerate(run.nodes):
-        if index in changed:
-            run.keys.override(index, run.ledger.outputs[index])
-        elif any(link.source in changed for link in node.links):
-            changed.add(index)
-            if run.keys.keys[index] is not None:
-                run.keys.refresh(index)
