@@ -207,7 +207,7 @@ def latent_subtract(samples1: Latent, samples2: Latent) -> Latent:
 def latent_multiply(
     samples: Latent, multiplier: Annotated[float, Range(-10.0, 10.0, step=0.01)] = 1.0
 ) -> Latent:
-    """Latents times a number."""
+    """Multiply latents by a number; below 1 makes the picture paler."""
     return replace(samples, samples=samples.samples * multiplier)
 
 

@@ -77,13 +77,13 @@ def merge_image_lists(images: list[Image]) -> Annotated[Each[Image], OutputName(
 
 @node("AdjustBrightness", category=IMAGES, title="Adjust Brightness")
 def adjust_brightness(images: Image, factor: Factor = 1.0) -> Images:
-    """Pictures times a factor."""
+    """Make pictures brighter or darker: their values times a factor; above 1 is brighter."""
     return replace(images, pixels=(images.pixels * factor).clamp(0, 1))
 
 
 @node("AdjustContrast", category=IMAGES, title="Adjust Contrast")
 def adjust_contrast(images: Image, factor: Factor = 1.0) -> Images:
-    """The distance of pictures from middle grey times a factor."""
+    """Give pictures more or less contrast: their distance from middle grey times a factor; above 1 is more."""
     return replace(images, pixels=((images.pixels - 0.5) * factor + 0.5).clamp(0, 1))
 
 
@@ -93,7 +93,7 @@ def normalize_images(
     mean: Annotated[float, Range(0.0, 1.0)] = 0.5,
     std: Annotated[float, Range(0.001, 1.0)] = 0.5,
 ) -> Images:
-    """Pictures less a mean, parted by a deviation: no longer between 0 and 1."""
+    """Pictures less a mean, divided by a deviation: no longer between 0 and 1."""
     return replace(images, pixels=(images.pixels - mean) / std)
 
 

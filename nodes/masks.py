@@ -18,7 +18,7 @@ def solid_mask(
     width: Annotated[int, Range(1, MAX_SIDE, step=1, role="width")] = 512,
     height: Annotated[int, Range(1, MAX_SIDE, step=1, role="height")] = 512,
 ) -> Mask:
-    """A mask of one value."""
+    """A mask with the same value everywhere."""
     from nodes.diffusion.masks import solid
 
     return Mask(solid(value, width, height))
@@ -81,13 +81,13 @@ def mask_composite(
 
 @node("MaskToImage", category="mask", title="Mask to Image")
 def mask_to_image(mask: Mask) -> Image:
-    """A mask as a grey picture."""
+    """A mask as a grey picture: 1 is white."""
     return Image(mask.values[..., None].expand(-1, -1, -1, 3).contiguous())
 
 
 @node("ImageToMask", category="mask", title="Image to Mask")
 def image_to_mask(image: Image, channel: Literal["red", "green", "blue", "alpha"]) -> Mask:
-    """One channel of a picture as a mask."""
+    """One channel of a picture as a mask: where it is full, the mask is 1."""
     place = ("red", "green", "blue", "alpha").index(channel)
     if place >= image.pixels.shape[-1]:
         raise InputError(

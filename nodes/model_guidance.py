@@ -254,7 +254,7 @@ def sharpen_latent(
 
 @node("LatentApplyOperation", category="latent/advanced/operations", title="Apply Latent Operation")
 def latent_apply_operation(samples: Latent, operation: LatentOperation) -> Latent:
-    """Do an operation to a latent."""
+    """Do an operation, such as sharpening, to a latent once; Apply Latent Operation in CFG does it at each step."""
     from dataclasses import replace
 
     from nodes.diffusion.latent_operations import operated

@@ -128,7 +128,7 @@ def load_hypernetwork(
 def unet_self_attention_multiply(
     ctx: Context, model: Model, q: Factor = 1.0, k: Factor = 1.0, v: Factor = 1.0, out: Factor = 1.0
 ) -> Model:
-    """Multiply the projections of a UNet's self-attention."""
+    """Multiply the projections of a UNet's self-attention; 1 changes nothing."""
     return _scaled(ctx, model, AttentionScale(layer="attn1", q=q, k=k, v=v, out=out))
 
 
@@ -141,7 +141,7 @@ def unet_self_attention_multiply(
 def unet_cross_attention_multiply(
     ctx: Context, model: Model, q: Factor = 1.0, k: Factor = 1.0, v: Factor = 1.0, out: Factor = 1.0
 ) -> Model:
-    """Multiply the projections of a UNet's attention to the text."""
+    """Multiply the projections of a UNet's attention to the text; 1 changes nothing."""
     return _scaled(ctx, model, AttentionScale(layer="attn2", q=q, k=k, v=v, out=out))
 
 
@@ -154,7 +154,7 @@ def unet_cross_attention_multiply(
 def clip_attention_multiply(
     clip: Clip, q: Factor = 1.0, k: Factor = 1.0, v: Factor = 1.0, out: Factor = 1.0
 ) -> Clip:
-    """Multiply the projections of a text encoder's attention."""
+    """Multiply the projections of a text encoder's attention; 1 changes nothing."""
     patch = AttentionScale(layer="self_attn", q=q, k=k, v=v, out=out)
     return replace(clip, patches=(*clip.patches, patch))
 

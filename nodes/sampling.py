@@ -35,7 +35,7 @@ def k_sampler(
     latent_image: Latent,
     denoise: Share = 1.0,
 ) -> Latent:
-    """Sample a latent under classifier-free guidance.
+    """Make a picture: take the noise out of a latent step by step, as the prompts say (classifier-free guidance).
 
     The same seed gives the same picture on every device. With `denoise` below 1 the latent is noised only so far,
     and `steps` steps are taken from there; 0 returns it as it is.
@@ -70,7 +70,7 @@ def k_sampler_advanced(
     end_at_step: Step = 10000,
     return_with_leftover_noise: Disabled,
 ) -> Latent:
-    """Sample a latent through a part of a schedule.
+    """Sample a latent through a part of a schedule, so that another model or sampler can begin or finish it.
 
     A run that ends early finishes in its last step, unless `return_with_leftover_noise` keeps the noise that is
     left for the next run, which then adds none.
@@ -138,7 +138,7 @@ def sampler_custom_advanced(
 
 @node("RandomNoise", category="sampling/custom/noise", title="Random Noise")
 def random_noise(noise_seed: SeedInt = 0) -> Noise:
-    """Starting noise from a seed."""
+    """Starting noise from a seed, for the custom-sampling nodes."""
     return Noise(seed=noise_seed)
 
 
@@ -216,5 +216,5 @@ def perp_neg_guider(
 
 @node("KSamplerSelect", category="sampling/custom/samplers", title="KSampler Select")
 def k_sampler_select(sampler_name: SamplerName) -> Sampler:
-    """A sampler by name, with its own defaults."""
+    """A sampler by name, with its own defaults, for the custom-sampling nodes."""
     return Sampler(name=sampler_name)

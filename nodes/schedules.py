@@ -55,7 +55,7 @@ def basic_scheduler(
 def karras_scheduler(
     steps: StepCount = 20, sigma_max: Sigma = SIGMA_MAX, sigma_min: Sigma = SIGMA_MIN, rho: Rho = 7.0
 ) -> Sigmas:
-    """Linear in sigma^(1/rho) (Karras et al. 2022, eq. 5)."""
+    """A schedule with more of its steps where there is little noise: linear in sigma^(1/rho) (Karras et al. 2022, eq. 5)."""
     from nodes.diffusion.schedules import karras
 
     return Sigmas(karras(steps, sigma_min, sigma_max, rho=rho))
@@ -70,7 +70,7 @@ def karras_scheduler(
 def exponential_scheduler(
     steps: StepCount = 20, sigma_max: Sigma = SIGMA_MAX, sigma_min: Sigma = SIGMA_MIN
 ) -> Sigmas:
-    """Linear in log sigma."""
+    """A schedule whose sigmas fall by the same factor each step: linear in log sigma."""
     from nodes.diffusion.schedules import exponential
 
     return Sigmas(exponential(steps, sigma_min, sigma_max))
@@ -85,7 +85,7 @@ def exponential_scheduler(
 def polyexponential_scheduler(
     steps: StepCount = 20, sigma_max: Sigma = SIGMA_MAX, sigma_min: Sigma = SIGMA_MIN, rho: Rho = 1.0
 ) -> Sigmas:
-    """log sigma falls with a power `rho` of the share of steps left."""
+    """A schedule in which log sigma falls with a power `rho` of the share of steps left."""
     from nodes.diffusion.schedules import polyexponential
 
     return Sigmas(polyexponential(steps, sigma_min, sigma_max, rho=rho))
@@ -99,7 +99,7 @@ def laplace_scheduler(
     mu: Annotated[float, Range(-10.0, 10.0, step=0.1)] = 0.0,
     beta: Annotated[float, Range(0.0, 10.0, step=0.1)] = 0.5,
 ) -> Sigmas:
-    """Quantiles of a Laplace distribution of log sigma (Hang et al. 2024)."""
+    """A schedule of the quantiles of a Laplace distribution of log sigma (Hang et al. 2024)."""
     from nodes.diffusion.schedules import laplace
 
     return Sigmas(laplace(steps, sigma_min, sigma_max, mu=mu, beta=beta))
@@ -112,7 +112,7 @@ def vp_scheduler(
     beta_min: Sigma = 0.1,
     eps_s: Annotated[float, Range(0.0, 1.0, step=0.0001)] = 0.001,
 ) -> Sigmas:
-    """Linear in the time of the variance-preserving diffusion (Song et al. 2021)."""
+    """A schedule that is linear in the time of the variance-preserving diffusion (Song et al. 2021)."""
     from nodes.diffusion.schedules import vp
 
     return Sigmas(vp(steps, beta_d=beta_d, beta_min=beta_min, eps_s=eps_s))
@@ -133,7 +133,7 @@ def sd_turbo_scheduler(
 def beta_sampling_scheduler(
     ctx: Context, model: Model, steps: StepCount = 20, alpha: BetaShape = 0.6, beta: BetaShape = 0.6
 ) -> Sigmas:
-    """Quantiles of a beta distribution over timesteps (Lee et al. 2024)."""
+    """A schedule of the quantiles of a beta distribution over timesteps (Lee et al. 2024)."""
     from nodes.diffusion.ksampling import parameterization_of
     from nodes.diffusion.schedules import beta as beta_quantiles
 

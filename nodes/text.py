@@ -15,7 +15,7 @@ Side = Annotated[int, Range(0, MAX_SIDE)]
 
 @node("CLIPEncode", category="conditioning", title="CLIP Text Encode (Prompt)", aliases=("CLIPTextEncode",))
 def clip_encode(ctx: Context, text: Prompt, clip: Clip) -> Conditioning:
-    """Encode a prompt.
+    """Turn a prompt into the conditioning that sampling follows.
 
     `(word:1.2)` weighs words, `(word)` is 1.1, `\\(` is a bracket, `BREAK` begins a new chunk, and
     `embedding:name` is a textual-inversion embedding. Text may be longer than 77 tokens, or empty.
