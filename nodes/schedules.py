@@ -55,7 +55,7 @@ def basic_scheduler(
 def karras_scheduler(
     steps: StepCount = 20, sigma_max: Sigma = SIGMA_MAX, sigma_min: Sigma = SIGMA_MIN, rho: Rho = 7.0
 ) -> Sigmas:
-    """A schedule with more of its steps where there is little noise: linear in sigma^(1/rho) (Karras et al. 2022, eq. 5)."""
+    """A schedule with more steps where there is little noise: linear in sigma^(1/rho) (Karras et al. 2022, eq. 5)."""
     from nodes.diffusion.schedules import karras
 
     return Sigmas(karras(steps, sigma_min, sigma_max, rho=rho))
