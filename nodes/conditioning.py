@@ -65,7 +65,7 @@ def conditioning_set_area(
 ) -> Conditioning:
     """Let a conditioning act in a rectangle only, in pixels."""
     area = Area(x=x // CELL, y=y // CELL, width=width // CELL, height=height // CELL)
-    return Conditioning(tuple(replace(entry, area=area, strength=strength) for entry in conditioning.entries))
+    return _within(conditioning, area, strength)
 
 
 @node("ConditioningSetAreaPercentage", category="conditioning", title="Conditioning (Set Area by Share)")
@@ -79,7 +79,16 @@ def conditioning_set_area_percentage(
 ) -> Conditioning:
     """Let a conditioning act in a rectangle only, in shares of the picture's sides."""
     area = Area(x=x, y=y, width=width, height=height, relative=True)
-    return Conditioning(tuple(replace(entry, area=area, strength=strength) for entry in conditioning.entries))
+    return _within(conditioning, area, strength)
+
+
+def _within(conditioning: Conditioning, area: Area, strength: float) -> Conditioning:
+    """Each entry in an area, which takes the place of the rectangle around its mask, where it has one."""
+    return Conditioning(
+        tuple(
+            replace(entry, area=area, strength=strength, mask_bounds=False) for entry in conditioning.entries
+        )
+    )
 
 
 @node("ConditioningSetAreaStrength", category="conditioning", title="Conditioning (Set Area Strength)")

@@ -109,7 +109,7 @@ def image_scale_to_max_dimension(
 
 @node("ImageInvert", category="image", title="Invert Image")
 def image_invert(image: Image) -> Image:
-    """The negative of pictures."""
+    """The negative of pictures: light becomes dark, and each colour its opposite."""
     return replace(image, pixels=1 - image.pixels)
 
 
@@ -143,7 +143,10 @@ def get_image_size(image: Image) -> ImageSize:
 
 @node("ImageBatch", category="image/batch", title="Batch Images")
 def image_batch(image1: Image, image2: Image) -> Image:
-    """Join two batches of pictures; the second is resized to the first one's size, and cut where it is longer."""
+    """Join two batches of pictures; the second is resized to the first one's size, and cut where it is longer.
+
+    If one of them is transparent in places, the other becomes opaque beside it.
+    """
     from nodes.diffusion.picture_batches import joined
 
     return joined((image1, image2))
@@ -164,7 +167,7 @@ def image_from_batch(
 
 @node("RepeatImageBatch", category="image/batch", title="Repeat Image Batch")
 def repeat_image_batch(image: Image, amount: Annotated[int, Range(1, 4096)] = 1) -> Image:
-    """Repeat pictures."""
+    """Repeat pictures: the whole batch `amount` times, one after another."""
     from nodes.diffusion.resizing import require_room
 
     count, height, width = image.pixels.shape[:3]
@@ -209,7 +212,10 @@ def image_composite_masked(
     resize_source: bool = False,
     mask: Mask | None = None,
 ) -> Image:
-    """Put one picture into another at x, y where the mask is 1; without a mask, all of it."""
+    """Put one picture into another at x, y where the mask is 1; without a mask, all of it.
+
+    The source's transparency counts only where the destination has one.
+    """
     from nodes.diffusion.picture_batches import composited
 
     return composited(destination, source, x, y, mask, stretch=resize_source)
@@ -227,7 +233,7 @@ def image_blend(image1: Image, image2: Image, blend_factor: Share = 0.5, *, blen
 def image_blur(
     image: Image, blur_radius: Radius = 1, sigma: Annotated[float, Range(0.1, 10.0, step=0.1)] = 1.0
 ) -> Image:
-    """Blur pictures with a Gaussian of `sigma`, cut off at `blur_radius` pixels."""
+    """Blur pictures with a Gaussian that is cut off at `blur_radius` pixels; `sigma` counts in that radius."""
     from nodes.diffusion.picture_effects import blurred
 
     return blurred(image, blur_radius, sigma)
@@ -240,7 +246,7 @@ def image_sharpen(
     sigma: Annotated[float, Range(0.1, 10.0, step=0.01)] = 1.0,
     alpha: Annotated[float, Range(0.0, 5.0, step=0.01)] = 1.0,
 ) -> Image:
-    """Sharpen pictures: add `alpha` times what a Gaussian blur takes away."""
+    """Sharpen pictures: add ten times `alpha` what a Gaussian blur (see Blur Image) takes away."""
     from nodes.diffusion.picture_effects import sharpened
 
     return sharpened(image, sharpen_radius, sigma, alpha)

@@ -34,9 +34,12 @@ def tonemapped(latent: Tensor, multiplier: float) -> Tensor:
 
 
 def sharpened(latent: Tensor, radius: int, sigma: float, alpha: float) -> Tensor:
-    """Directions over channels are sharpened by an unsharp mask of `radius` cells; lengths stay."""
+    """Directions over channels are sharpened by an unsharp mask of `radius` cells, in which `sigma` counts.
+
+    Lengths stay.
+    """
     length: Tensor = latent.norm(dim=1, keepdim=True) + 1e-6
-    kernel = gaussian_kernel(2 * radius + 1, sigma).to(latent) * (-10 * alpha)
+    kernel = gaussian_kernel(2 * radius + 1, sigma * radius).to(latent) * (-10 * alpha)
     kernel[radius, radius] += 1 - kernel.sum()
     channels = latent.shape[1]
     mode = "reflect" if radius < min(latent.shape[-2:]) else "replicate"

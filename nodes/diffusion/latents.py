@@ -65,7 +65,7 @@ def cut_out(latent: Latent, start: int, length: int) -> Latent:
 
 
 def joined(latents: Sequence[Latent]) -> Latent:
-    """Several latents as one batch, resized to the first one's size; the noise of each stays its own."""
+    """Several latents as one batch, resized to the first one's size; each keeps the noise that it had by itself."""
     if not latents:
         raise InputError("There is no latent in the list; give at least one.", code="empty-list")
     first = latents[0].samples
@@ -76,8 +76,7 @@ def joined(latents: Sequence[Latent]) -> Latent:
     numbers: list[int] = []
     for latent in latents:
         numbers.extend(latent.batch_index or range(latent.samples.shape[0]))
-    index = tuple(numbers) if any(latent.batch_index for latent in latents) else None
-    return Latent(torch.cat(samples), _joined_masks(latents, size), index)
+    return Latent(torch.cat(samples), _joined_masks(latents, size), tuple(numbers))
 
 
 def _joined_masks(latents: Sequence[Latent], size: torch.Size) -> Tensor | None:

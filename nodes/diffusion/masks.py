@@ -22,7 +22,7 @@ def dilated(mask: Tensor, by: int, *, tapered: bool) -> Tensor:
     """Grey dilation by `by` pixels, erosion where it is negative; `tapered` has a cross as its element."""
     sign = 1.0 if by >= 0 else -1.0
     values = mask * sign
-    for _ in range(min(abs(by), max(mask.shape[1:]))):
+    for _ in range(min(abs(by), sum(mask.shape[1:]))):
         values = _cross_maximum(values) if tapered else functional.max_pool2d(values, 3, stride=1, padding=1)
     return values * sign
 

@@ -36,8 +36,16 @@ def joined(images: Sequence[Image]) -> Image:
     verdicts: tuple[SafetyVerdict, ...] = ()
     if any(image.verdicts for image in images):
         verdicts = tuple(verdict for image in images for verdict in checked_verdicts(image))
-    channels = min(image.pixels.shape[-1] for image in fitted)
-    return Image(torch.cat([image.pixels[..., :channels] for image in fitted]), verdicts)
+    channels = max(image.pixels.shape[-1] for image in fitted)
+    return Image(torch.cat([with_channels(image.pixels, channels) for image in fitted]), verdicts)
+
+
+def with_channels(pixels: Tensor, channels: int) -> Tensor:
+    """Pictures with so many channels: cut, or made opaque."""
+    missing = channels - pixels.shape[-1]
+    if missing <= 0:
+        return pixels[..., :channels]
+    return torch.cat([pixels, pixels.new_ones(*pixels.shape[:-1], missing)], dim=-1)
 
 
 def singles(images: Iterable[Image]) -> Iterator[Image]:
@@ -103,7 +111,8 @@ def composited(
     height, width = destination.pixels.shape[1:3]
     over = resized(source, width, height, "bilinear") if stretch else source
     values = None if mask is None else mask.values
-    pixels = pasted(destination.pixels.movedim(-1, 1), over.pixels.movedim(-1, 1), x, y, values)
+    top = with_channels(over.pixels, destination.pixels.shape[-1])
+    pixels = pasted(destination.pixels.movedim(-1, 1), top.movedim(-1, 1), x, y, values)
     return Image(pixels.movedim(1, -1).contiguous(), destination.verdicts)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nodes.diffusion.picture_batches import resized
+from nodes.diffusion.picture_batches import resized, with_channels
 from nodes.values import Image
 
 
@@ -19,7 +19,8 @@ def blended(first: Image, second: Image, share: float, mode: str) -> Image:
         second = resized(second, width, height, "bicubic", crop=True)
     base = first.pixels
     count = base.shape[0]
-    top = second.pixels.repeat(-(-count // second.pixels.shape[0]), 1, 1, 1)[:count]
+    top = with_channels(second.pixels, base.shape[-1])
+    top = top.repeat(-(-count // top.shape[0]), 1, 1, 1)[:count]
     mixed = _blend(base, top, mode)
     return replace(first, pixels=(base * (1 - share) + mixed * share).clamp(0, 1))
 
@@ -43,19 +44,20 @@ def _blend(base: Tensor, top: Tensor, mode: str) -> Tensor:
 
 
 def blurred(image: Image, radius: int, sigma: float) -> Image:
-    """A Gaussian of `sigma` cut off at `radius` pixels; borders are mirrored."""
+    """A Gaussian cut off at `radius` pixels, whose deviation is `sigma` times that; borders are mirrored."""
     return replace(image, pixels=_blur(image.pixels, radius, sigma))
 
 
 def sharpened(image: Image, radius: int, sigma: float, alpha: float) -> Image:
-    """An unsharp mask: the picture and `alpha` times its difference from a blurred one."""
+    """An unsharp mask: the picture and ten times `alpha` its difference from a blurred one."""
     pixels = image.pixels
-    return replace(image, pixels=(pixels + alpha * (pixels - _blur(pixels, radius, sigma))).clamp(0, 1))
+    sharper = pixels + 10 * alpha * (pixels - _blur(pixels, radius, sigma))
+    return replace(image, pixels=sharper.clamp(0, 1))
 
 
 def _blur(pixels: Tensor, radius: int, sigma: float) -> Tensor:
     planes = pixels.movedim(-1, 1)
-    place = torch.arange(-radius, radius + 1, dtype=torch.float32)
+    place = torch.linspace(-1, 1, 2 * radius + 1)
     weights = (-(place**2) / (2 * sigma**2)).exp()
     weights = weights / weights.sum()
     channels = planes.shape[1]

@@ -29,6 +29,8 @@ MADE_BY_ALGORITHM: Final = (
 """XMP with IPTC's statement that a trained algorithm made the picture."""
 MAX_PIXELS = 2**28
 MAX_FRAMES = 4096
+_SEVERAL_VIEWS = ("MPO",)
+"""Formats whose frames are other views of one picture: cameras write them, and the first is meant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,6 +70,8 @@ def _frames(path: Path) -> list[Pillow.Image]:
                     turned = _rgba(ImageOps.exif_transpose(frame))
                     if not frames or turned.size == frames[0].size:
                         frames.append(turned)
+                    if opened.format in _SEVERAL_VIEWS:
+                        break
                 return frames
     except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
         raise InputError(
