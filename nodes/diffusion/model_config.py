@@ -85,9 +85,11 @@ def refuse_giant(config: Mapping[str, Any], path: Path) -> None:
 def merged(config: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration with what was said explicitly put over it; null and private keys say nothing.
 
-    A text encoder's projection is there if its tensor is, whatever was said.
+    But a null middle block says that there is none. A text encoder's projection is there if its tensor is, whatever was
+    said.
     """
-    kept = {key: value for key, value in said.items() if value is not None and key[:1] != "_"}
+    told = {key: value for key, value in said.items() if value is not None or key == "mid_block_type"}
+    kept = {key: value for key, value in told.items() if key[:1] != "_"}
     kept.pop("projection_dim", None)
     return {**config, **kept}
 

@@ -142,6 +142,8 @@ def _down(module: Any, run: _Pass, sample: Tensor, adapted: list[Tensor]) -> Ten
 
 
 def _middle(block: Any, run: _Pass, h: Tensor) -> Tensor:
+    if block is None:
+        return h
     h = block.resnets[0](h, run.emb)
     for attention, resnet in zip(block.attentions, block.resnets[1:], strict=True):
         h = run.attended(attention, h) if attention is not None else h

@@ -7,7 +7,7 @@ block both use the same names, except in residual blocks.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from nodes.diffusion.layouts.rules import Rule, rename
@@ -124,9 +124,14 @@ def _block_type(shapes: Shapes, side: str, level: int) -> str:
 
 @dataclass(slots=True)
 class _Level:
+    """A level's width, and how many transformer blocks stand after each of its residual blocks."""
+
     width: int = 0
-    depth: int = 0
-    layers: int = 0
+    depths: list[int] = field(default_factory=list)
+
+    @property
+    def attends(self) -> bool:
+        return any(self.depths)
 
 
 def config_from(shapes: Shapes) -> dict[str, Any]:
@@ -139,17 +144,18 @@ def config_from(shapes: Shapes) -> dict[str, Any]:
     widths = [level.width for level in levels]
     linear = any(name.endswith(".proj_in.weight") and len(shape) == 2 for name, shape in shapes.items())
     middle = _depth(shapes, "middle_block.1.")
+    middle_type = "UNetMidBlock2DCrossAttn" if middle else "UNetMidBlock2D"
     config: dict[str, Any] = {
         "in_channels": shapes["input_blocks.0.0.weight"][1],
         "out_channels": shapes["out.2.weight"][0],
         "block_out_channels": widths,
-        "layers_per_block": [level.layers for level in levels],
-        "down_block_types": ["CrossAttnDownBlock2D" if level.depth else "DownBlock2D" for level in levels],
+        "layers_per_block": [len(level.depths) for level in levels],
+        "down_block_types": ["CrossAttnDownBlock2D" if level.attends else "DownBlock2D" for level in levels],
         "up_block_types": [
-            "CrossAttnUpBlock2D" if level.depth else "UpBlock2D" for level in reversed(levels)
+            "CrossAttnUpBlock2D" if level.attends else "UpBlock2D" for level in reversed(levels)
         ],
-        "mid_block_type": "UNetMidBlock2DCrossAttn" if middle else "UNetMidBlock2D",
-        "transformer_layers_per_block": [level.depth or middle or 1 for level in levels],
+        "mid_block_type": middle_type if "middle_block.0.in_layers.2.weight" in shapes else None,
+        **_depths(shapes, levels, middle),
         "cross_attention_dim": _context_width(shapes),
         "use_linear_projection": linear,
         "attention_head_dim": [max(width // 64, 1) for width in widths] if linear else 8,
@@ -173,11 +179,30 @@ def _levels(shapes: Shapes) -> list[_Level]:
             levels.append(_Level())
         elif convolution is not None:
             levels[-1].width = convolution[0]
-            levels[-1].layers += 1
-            levels[-1].depth = _depth(shapes, f"{head}1.")
+            levels[-1].depths.append(_depth(shapes, f"{head}1."))
         else:
             return levels
         block += 1
+
+
+def _depths(shapes: Shapes, levels: list[_Level], middle: int) -> dict[str, Any]:
+    """How many transformer blocks there are: one number a level, or where a level has several, one a layer.
+
+    Networks that were made smaller after their training (SSD-1B, Vega) have other numbers on their way up.
+    """
+    upwards, block = [], 0
+    for level in reversed(levels):
+        count = len(level.depths) + 1
+        upwards.append([_depth(shapes, f"output_blocks.{block + layer}.1.") for layer in range(count)])
+        block += count
+    has_way_up = "output_blocks.0.0.in_layers.2.weight" in shapes
+    pairs = zip(levels, reversed(upwards), strict=True)
+    if not has_way_up or all(len({*level.depths, *up}) == 1 for level, up in pairs):
+        return {"transformer_layers_per_block": [level.depths[0] or middle or 1 for level in levels]}
+    return {
+        "transformer_layers_per_block": [level.depths if level.attends else 1 for level in levels],
+        "reverse_transformer_layers_per_block": [up if any(up) else 1 for up in upwards],
+    }
 
 
 def _depth(shapes: Shapes, attention: str) -> int:
