@@ -89,8 +89,9 @@ def prepare_entries(
     for name, conditioning in conditionings.items():
         if not conditioning.entries:
             raise InputError(f"The {name} conditioning is empty; give it a text.", code="empty-conditioning")
+        side = replace(scene, negative=name == "negative")
         prepared[name] = [
-            _prepare(network, entry, scene, _hints(network, entry, resolve_hint, known))
+            _prepare(network, entry, side, _hints(network, entry, resolve_hint, known))
             for entry in conditioning.entries
         ]
     for name, entries in prepared.items():

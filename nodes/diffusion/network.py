@@ -38,21 +38,36 @@ class LatentRgb:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatentFormat:
-    """The latents of a VAE as the network wants them: scaled = (latent - shift_factor) * scale_factor."""
+    """The latents of a VAE as the network wants them: scaled = (latent - shift_factor) * scale_factor.
+
+    Where each channel has a mean and a deviation of its own (Playground v2.5), these come first.
+    """
 
     channels: int = 4
     scale_factor: float = 0.18215
     shift_factor: float = 0.0
     downscale: int = 8
     rgb: LatentRgb | None = None
+    means: tuple[float, ...] = ()
+    deviations: tuple[float, ...] = ()
 
     def scaled(self, latent: Tensor) -> Tensor:
         """From what the VAE gives to what the network takes."""
+        if self.means:
+            latent = (latent - _each(self.means, latent)) / _each(self.deviations, latent)
         return (latent - self.shift_factor) * self.scale_factor
 
     def unscaled(self, latent: Tensor) -> Tensor:
         """From what the network takes to what the VAE gives."""
-        return latent / self.scale_factor + self.shift_factor
+        latent = latent / self.scale_factor + self.shift_factor
+        if self.means:
+            latent = latent * _each(self.deviations, latent) + _each(self.means, latent)
+        return latent
+
+
+def _each(values: tuple[float, ...], like: Tensor) -> Tensor:
+    """One value a channel, for latents (batch, channels, height, width) or one of them."""
+    return like.new_tensor(values)[:, None, None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,13 +76,15 @@ class LatentScene:
 
     `latent` (batch, channels, height, width) is the scaled latent that the run starts from, `noise` the
     starting noise of the same shape, `noise_mask` (batch, 1, height, width) is 1 where the picture may
-    change. All are float32 and on the network's device. `seed` is that of the run.
+    change. All are float32 and on the network's device. `seed` is that of the run; `negative` says that the
+    conditions are for the negative side of guidance.
     """
 
     latent: Tensor
     noise: Tensor
     noise_mask: Tensor | None = None
     seed: int = 0
+    negative: bool = False
 
 
 class AttentionAddition(Protocol):

@@ -28,7 +28,8 @@ from nodes.diffusion.unclip import NoiseAugmentor, picture_vector, pictures_of, 
 from nodes.diffusion.unet_walk import BlockHook, walk
 from nodes.values import ConditioningEntry
 
-REFINER_SCORE = 6.0
+REFINER_SCORE, NEGATIVE_REFINER_SCORE = 6.0, 2.5
+"""The aesthetic scores that the refiner takes where the conditioning holds none."""
 SIZES = {"text+size": 6, "text+score": 5}
 
 
@@ -144,7 +145,8 @@ class UNetNetwork(ModuleNetwork):
             )
         height, width = (side * self.latent_format.downscale for side in scene.latent.shape[-2:])
         given = entry.size or (height, width, 0, 0)
-        rest = (given[0], given[1]) if count == 6 else (REFINER_SCORE,)
+        score = NEGATIVE_REFINER_SCORE if scene.negative else REFINER_SCORE
+        rest = (given[0], given[1]) if count == 6 else (score,)
         numbers = (*given[:4], *rest) if len(given) != count else given
         sizes = torch.tensor([numbers], dtype=torch.float32)
         coarse = sizes.to(self.dtype).float()

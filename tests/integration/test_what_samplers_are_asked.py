@@ -366,3 +366,21 @@ def test_sdxl_takes_sizes(ctx: Context, tiny_models: TinyModels) -> None:
     refiner = load_checkpoint(ctx, tiny_models.refiner().name)
     scored = clip_encode_sdxl_refiner(ctx, ascore=2.5, width=800, height=600, text="a cat", clip=refiner.clip)
     assert scored.entries[0].size == (600.0, 800.0, 0.0, 0.0, 2.5)
+
+
+def test_the_refiner_scores_a_plain_negative_lower(ctx: Context, tiny_models: TinyModels) -> None:
+    """As the pipelines of the refiner do: 6 for what is wanted, 2.5 for what is not."""
+    refiner = load_checkpoint(ctx, tiny_models.refiner().name)
+
+    def scored(text: str, score: float) -> Conditioning:
+        return clip_encode_sdxl_refiner(ctx, ascore=score, width=64, height=64, text=text, clip=refiner.clip)
+
+    def drawn(positive: Conditioning, negative: Conditioning) -> torch.Tensor:
+        return k_sampler(
+            ctx, model=refiner.model, seed=1, steps=2, cfg=4.0, sampler_name="euler", scheduler="normal",
+            positive=positive, negative=negative, latent_image=empty_latent(64, 64, 1),
+        ).samples  # fmt: skip
+
+    plain = drawn(clip_encode(ctx, "a cat", refiner.clip), clip_encode(ctx, "a dog", refiner.clip))
+    assert torch.equal(plain, drawn(scored("a cat", 6.0), scored("a dog", 2.5)))
+    assert not torch.equal(plain, drawn(scored("a cat", 6.0), scored("a dog", 6.0)))
