@@ -106,16 +106,26 @@ def model_sampling_continuous_edm(
 ) -> Model:
     """Say that a model was trained on continuous sigmas (Karras et al. 2022), and between which.
 
-    "edm" is with their preconditioning. Playground v2.5 and Cosmos, which have latents of their own, are not supported.
+    "edm" is with their preconditioning. Playground v2.5 has latents of its own, which its checkpoint tells; another
+    model cannot be sampled as it. Cosmos is not supported.
     """
-    if sampling in ("edm_playground_v2.5", "cosmos_rflow"):
+    if sampling == "cosmos_rflow" or (sampling == "edm_playground_v2.5" and not _is_normalized(ctx, model)):
         raise InputError(
-            f"'{sampling}' is for a family that is not supported; choose edm, v_prediction or eps.",
+            f"'{sampling}' is for a family that is not supported or not this model's; choose edm, v_prediction or eps.",
             code="unsupported-choice",
         )
+    prediction = "edm" if sampling == "edm_playground_v2.5" else sampling
     return _between(
-        ctx, model, ContinuousOption(prediction=sampling, sigma_max=sigma_max, sigma_min=sigma_min)
+        ctx, model, ContinuousOption(prediction=prediction, sigma_max=sigma_max, sigma_min=sigma_min)
     )
+
+
+def _is_normalized(ctx: Context, model: Model) -> bool:
+    """Whether the channels of a model's latents have means of their own."""
+    from nodes.diffusion.store import ModelStore
+
+    latent = ctx.service(ModelStore).checkpoint(model.file).latent_format
+    return latent is not None and bool(latent.means)
 
 
 @node("ModelSamplingContinuousV", category="advanced/model", title="Model Sampling (Continuous V)")

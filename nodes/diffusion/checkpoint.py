@@ -37,6 +37,9 @@ LOOSE_PLACES = (
     PartPlace(name="text", kind="t5", prefixes=("transformer.", ""), layout="transformers"),
 )
 """Where parts stand in files without a diffusion network."""
+PLAYGROUND = frozenset({"edm_mean", "edm_std"})
+"""The tensors by which Playground v2.5's files tell how their latents are normalized."""
+PLAYGROUND_SCALE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +81,7 @@ def open_checkpoint(path: Path, families: Families = FAMILIES) -> Checkpoint:
         return open_folder(path, families)
     header = read_header(path)
     said = explicit_config(header)
+    said = {**said, "vae": {**_latents(header), **said.get("vae", {})}}
     shapes = {name: info.shape for name, info in header.tensors.items()}
     network = network_shapes(shapes)
     if network is None:
@@ -174,16 +178,23 @@ def _scheduler(header: Header, family: Family, said: Mapping[str, Any]) -> dict[
         found["prediction_type"] = "v_prediction"
     if "ztsnr" in header.tensors:
         found["rescale_betas_zero_snr"] = True
-    if "edm_mean" in header.tensors:
-        raise ModelFileError(
-            f"{header.path.name} is Playground v2.5, whose latents are normalized otherwise than SDXL's; it is not "
-            "supported, so choose another model.",
-            code="model-file-family",
-            location=str(header.path),
-        )
+    if header.tensors.keys() >= PLAYGROUND:
+        found |= {"_class_name": "EDMDPMSolverMultistepScheduler", "prediction_type": "epsilon"}
     if "edm_vpred.sigma_max" in header.tensors:
         found |= _continuous(header)
     return {**found, **said.get("scheduler", {})}
+
+
+def _latents(header: Header) -> dict[str, Any]:
+    """What marker tensors say of a VAE's latents (Playground v2.5), as diffusers' configurations say it."""
+    from nodes.diffusion.weights import read_tensor
+
+    if not header.tensors.keys() >= PLAYGROUND:
+        return {}
+    mean, deviation = (
+        read_tensor(header, name).float().flatten().tolist() for name in ("edm_mean", "edm_std")
+    )
+    return {"latents_mean": mean, "latents_std": deviation, "scaling_factor": PLAYGROUND_SCALE}
 
 
 def _continuous(header: Header) -> dict[str, Any]:

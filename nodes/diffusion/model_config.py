@@ -111,6 +111,7 @@ def latent_format(usual: LatentFormat, said: Mapping[str, Any]) -> LatentFormat:
         channels=int(vae.get("latent_channels") or usual.channels),
         scale_factor=float(vae.get("scaling_factor") or usual.scale_factor),
         shift_factor=float(vae.get("shift_factor") or usual.shift_factor),
+        **_normalized(vae),
     )
     if "block_out_channels" in vae:
         latent = replace(latent, downscale=2 ** (len(vae["block_out_channels"]) - 1))
@@ -120,6 +121,17 @@ def latent_format(usual: LatentFormat, said: Mapping[str, Any]) -> LatentFormat:
         red, green, blue = rgb.get("bias", (0.0, 0.0, 0.0))
         return replace(latent, rgb=LatentRgb(factors=factors, bias=(float(red), float(green), float(blue))))
     return latent if latent.scale_factor == usual.scale_factor else replace(latent, rgb=None)
+
+
+def _normalized(vae: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+    """The mean and deviation of each channel, where a configuration has both."""
+    said = vae.get("latents_mean"), vae.get("latents_std")
+    if said[0] is None or said[1] is None:
+        return {}
+    means, deviations = (tuple(float(value) for value in values) for values in said)
+    if len(means) != len(deviations) or not all(deviations):
+        raise ValueError("latents_mean and latents_std do not fit each other")
+    return {"means": means, "deviations": deviations}
 
 
 def _sections(text: str, name: str, path: Path) -> dict[str, Any]:

@@ -52,6 +52,9 @@ def model_state(ctx: Context, model: Model) -> dict[str, Tensor]:
     with store.network_module(model) as network:
         state = in_dtype_of_file(part, network.state_dict())
         found = original_state(place_of(family, "unet"), part.config, state)
+    latent = store.checkpoint(model.file).latent_format
+    if latent is not None and latent.means:
+        found["edm_mean"], found["edm_std"] = torch.tensor(latent.means), torch.tensor(latent.deviations)
     prediction = parameterization_of(ctx, model)
     if isinstance(prediction, DiscreteDiffusion) and family.name.startswith("sdxl"):
         if prediction.prediction == "v_prediction":

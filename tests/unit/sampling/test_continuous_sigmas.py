@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -139,9 +140,31 @@ def test_marker_tensors_and_schedulers_say_so_too(tmp_path: Path) -> None:
     assert plain.preconditioned
 
 
-def test_latents_that_are_normalized_otherwise_are_refused(tmp_path: Path) -> None:
-    """Playground v2.5 looks like SDXL, and would draw mud."""
-    markers = {"edm_mean": torch.zeros(1, 4, 1, 1), "edm_std": torch.ones(1, 4, 1, 1)}
+def test_latents_that_are_normalized_otherwise_are_known(tmp_path: Path) -> None:
+    """Playground v2.5 looks like SDXL, but for two tensors; in its folder, its VAE and its scheduler tell."""
+    mean, deviation = torch.tensor([-1.5, 2.0, -1.25, 2.5]), torch.tensor([8.5, 6.0, 6.5, 5.25])
+    markers = {"edm_mean": mean.view(1, 4, 1, 1), "edm_std": deviation.view(1, 4, 1, 1)}
     file = models.write(tmp_path / "playground.safetensors", {**models.sdxl_state(), **markers})
-    with pytest.raises(ModelFileError, match=r"is Playground v2\.5"):
+    folder = models.write_folder(
+        tmp_path / "playground", models.sdxl_parts(), {"_class_name": "EDMDPMSolverMultistepScheduler"}
+    )
+    config = json.loads((folder / "vae" / "config.json").read_text())
+    config |= {"latents_mean": mean.tolist(), "latents_std": deviation.tolist(), "scaling_factor": 0.5}
+    (folder / "vae" / "config.json").write_text(json.dumps(config))
+    latent = torch.randn(2, 4, 3, 5)
+    for place in (file, folder):
+        opened = open_checkpoint(place)
+        assert isinstance(opened.parameterization, ContinuousEdm)
+        assert (opened.parameterization.sigma_max, opened.parameterization.sigma_data) == (80.0, 0.5)
+        assert opened.parameterization.preconditioned
+        assert opened.latent_format is not None
+        scaled = (latent - mean[:, None, None]) * 0.5 / deviation[:, None, None]
+        torch.testing.assert_close(opened.latent_format.scaled(latent), scaled)
+        torch.testing.assert_close(opened.latent_format.unscaled(scaled), latent)
+
+
+def test_latents_normalized_by_nonsense_are_told(tmp_path: Path) -> None:
+    markers = {"edm_mean": torch.zeros(4), "edm_std": torch.zeros(3)}
+    file = models.write(tmp_path / "playground.safetensors", {**models.sdxl_state(), **markers})
+    with pytest.raises(ModelFileError, match="do not fit each other"):
         open_checkpoint(file)
