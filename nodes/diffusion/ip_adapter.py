@@ -43,7 +43,8 @@ def open_ip_adapter(path: Path) -> Part:
         if config.get("places"):
             return Part(name="ip_adapter", kind="ip_adapter", config=config, headers=(header,))
     what = (
-        "is a FaceID adapter, which needs face recognition that is not supported; use a plus-face or full-face one"
+        "is a FaceID adapter, which is shown InsightFace's face embeddings and nothing here computes those; use a "
+        "plus-face or full-face one"
         if faceid
         else "is no IP-Adapter; choose a file with image_proj and ip_adapter tensors"
     )
