@@ -33,7 +33,8 @@ class MergePatch(Patch):
 class AttentionScale(Patch):
     """The query, key, value and output projections of attention, times a factor each.
 
-    `layer` is "attn1" (self-attention of UNets), "attn2" (their cross-attention) or "self_attn" (of text encoders).
+    `layer` is "attn1" (self-attention of UNets), "attn2" (their cross-attention) or "self_attn" (of text encoders);
+    `blocks` are "transformer_blocks" (of each picture), "temporal_transformer_blocks" (over frames), or "" for all.
     """
 
     layer: str
@@ -41,3 +42,4 @@ class AttentionScale(Patch):
     k: float = 1.0
     v: float = 1.0
     out: float = 1.0
+    blocks: str = ""

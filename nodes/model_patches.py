@@ -146,6 +146,37 @@ def unet_cross_attention_multiply(
 
 
 @node(
+    "UNetTemporalAttentionMultiply",
+    category="model_patches/attention",
+    title="UNet Temporal Attention Multiply",
+    experimental=True,
+)
+def unet_temporal_attention_multiply(
+    ctx: Context,
+    model: Model,
+    self_structural: Factor = 1.0,
+    self_temporal: Factor = 1.0,
+    cross_structural: Factor = 1.0,
+    cross_temporal: Factor = 1.0,
+) -> Model:
+    """Multiply what attention gives in a video model, within each frame (structural) and over frames (temporal).
+
+    1 changes nothing; models of pictures have no temporal attention.
+    """
+    from nodes.diffusion.hypernetwork_fit import require_unet
+
+    require_unet(ctx, model, video=True)
+    scales = (
+        AttentionScale(layer="attn1", blocks="transformer_blocks", out=self_structural),
+        AttentionScale(layer="attn1", blocks="temporal_transformer_blocks", out=self_temporal),
+        AttentionScale(layer="attn2", blocks="transformer_blocks", out=cross_structural),
+        AttentionScale(layer="attn2", blocks="temporal_transformer_blocks", out=cross_temporal),
+    )
+    patches = tuple(scale for scale in scales if scale.out != 1)
+    return replace(model, patches=(*model.patches, *patches))
+
+
+@node(
     "CLIPAttentionMultiply",
     category="model_patches/attention",
     title="CLIP Attention Multiply",

@@ -9,9 +9,10 @@ from nodes.diffusion.store import ModelStore
 from nodes.values import FileRef, Model
 
 
-def require_unet(ctx: Context, model: Model) -> None:
-    """Raise InputError unless the model's network is a UNet."""
-    if ctx.service(ModelStore).checkpoint(model.file).part(model.part).kind != "unet":
+def require_unet(ctx: Context, model: Model, *, video: bool = False) -> None:
+    """Raise InputError unless the model's network is a UNet; with `video`, that of a video model will do."""
+    kinds = ("unet", "video_unet") if video else ("unet",)
+    if ctx.service(ModelStore).checkpoint(model.file).part(model.part).kind not in kinds:
         raise not_for_transformers()
 
 

@@ -43,7 +43,7 @@ def joined_as_sd3(
     encoded: Mapping[str, EncodedText], widths: JointWidths, *, left_out: Set[str] = frozenset()
 ) -> EncodedText:
     """The text of encoders by their part's name. Those that were `left_out` give no tokens: both CLIPs, or T5."""
-    pieces = [] if left_out.issuperset(CLIPS) else [_beside(encoded, widths)]
+    pieces = [] if left_out >= set(CLIPS) else [_beside(encoded, widths)]
     if T5 in encoded:
         pieces.append(encoded[T5].embeddings)
     elif T5 not in left_out:

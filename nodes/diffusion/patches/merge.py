@@ -54,7 +54,8 @@ def attention_scaled(weights: Mapping[str, Tensor], patch: AttentionScale) -> di
     scaled = {}
     for name, weight in weights.items():
         _, found, projection = name.rpartition(".")[0].partition(f".{patch.layer}.")
-        factor = factors.get(projection, 1.0) if found else 1.0
+        within = not patch.blocks or f".{patch.blocks}." in name
+        factor = factors.get(projection, 1.0) if found and within else 1.0
         if factor != 1.0:
             scaled[name] = (weight.float() * factor).to(weight.dtype)
     return scaled

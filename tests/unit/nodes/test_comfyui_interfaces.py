@@ -226,6 +226,10 @@ INTERFACES = {
     "ImageGrid": ("images columns cell_width cell_height padding", "IMAGE"),
     "LotusConditioning": ("", "CONDITIONING"),
     "ComfySwitchNode": ("switch on_false on_true", "*"),
+    "UNetTemporalAttentionMultiply": (
+        "model self_structural self_temporal cross_structural cross_temporal",
+        "MODEL",
+    ),
     "SamplerLCMUpscale": ("scale_ratio scale_steps upscale_method", "SAMPLER"),
     "ImageOnlyCheckpointSave": ("model clip_vision vae filename_prefix", ""),
     "CLIPTextEncodeSD3": ("clip clip_l clip_g t5xxl empty_padding", "CONDITIONING"),
