@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphcore import Context, InputError, ModelFileError, ResourceError, detached_context
+from nodes.diffusion.checkpoint import open_checkpoint
 from nodes.diffusion.conversion.convert import convert_checkpoint
 from nodes.diffusion.conversion.single_file import Changes
-from nodes.loaders import load_vae
+from nodes.loaders import load_diffusers_folder, load_vae
 from nodes.model_files import save_vae
 from nodes.vae import vae_decode, vae_decode_tiled, vae_encode
 from nodes.values import Image, Latent
-from tests.models import seeded
+from tests.models import sdxl_parts, seeded, write_folder
 
 State = dict[str, Tensor]
 SCALES = {
@@ -126,6 +128,21 @@ def test_a_scale_that_is_said_counts(ctx: Context, tmp_path: Path) -> None:
 def test_a_folder_as_diffusers_writes_it(ctx: Context, tmp_path: Path) -> None:
     tiny().save_pretrained(tmp_path / "vae" / "taesdxl")
     check(ctx, "taesdxl", tiny(), 0.13025, 0.0)
+
+
+@torch.no_grad()
+def test_in_a_pipeline_it_has_the_scale_of_the_family(ctx: Context, tmp_path: Path) -> None:
+    """A pipeline whose VAE is an AutoencoderTiny: its scale of 1 means that it codes what the network sees."""
+    folder = write_folder(tmp_path / "diffusers" / "sdxl-tiny", sdxl_parts())
+    shutil.rmtree(folder / "vae")
+    tiny().save_pretrained(folder / "vae")
+    (folder / "model_index.json").write_text("{}")
+    vae = load_diffusers_folder(ctx, "sdxl-tiny").vae
+    expected = tiny().decode(latents() * 0.13025).sample.movedim(1, -1).add(1).div(2).clamp(0, 1)
+    torch.testing.assert_close(vae_decode(ctx, Latent(latents()), vae).pixels, expected, atol=1e-5, rtol=1e-4)
+    known = open_checkpoint(folder).latent_format
+    assert known is not None
+    assert known.scale_factor == 0.13025
 
 
 def test_one_file_as_comfyui_writes_it(ctx: Context, tmp_path: Path) -> None:
