@@ -49,6 +49,7 @@ WEIGHT_SUFFIXES: Final = (".safetensors", ".sft")
 PICKLE_SUFFIXES: Final = (".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl")
 IMAGE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 VIDEO_SUFFIXES: Final = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
+AUDIO_SUFFIXES: Final = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac")
 _WHOLE_DIGEST_BYTES: Final = 64 * 2**20
 _SAMPLE_BYTES: Final = 2**20
 _SETTLED_NS: Final = 50_000_000
@@ -283,7 +284,7 @@ def pickle_refusal(name: str) -> ModelFileError:
 
 def _suffixes(kind: str) -> tuple[str, ...]:
     if kind in ("input", "output", "temp"):
-        return IMAGE_SUFFIXES + VIDEO_SUFFIXES + (".latent", ".safetensors", ".json", ".txt")
+        return IMAGE_SUFFIXES + VIDEO_SUFFIXES + AUDIO_SUFFIXES + (".latent", ".safetensors", ".json", ".txt")
     if kind == "configs":
         return (".yaml", ".yml", ".json")
     if kind == "tokenizers":

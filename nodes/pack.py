@@ -15,6 +15,7 @@ from nodes import block_merging, environment, resizing
 
 MODULES: Final = (
     "arithmetic",
+    "audio",
     "batches",
     "compositing",
     "clip_vision",

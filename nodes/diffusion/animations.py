@@ -18,13 +18,13 @@ from torch import Tensor
 from graphcore.errors import InputError, ResourceError
 from nodes.diffusion.picture_formats import exif_bytes
 from nodes.diffusion.pictures import MADE_BY_ALGORITHM, MAX_FRAMES, MAX_PIXELS, to_pillow
+from nodes.diffusion.sounds import MAX_SAMPLES
 from nodes.values import Audio, Image, Video
 
 Codec = Literal["h264", "vp9", "av1"]
 _WEBP_METHODS: Final = {"default": 4, "fastest": 0, "slowest": 6}
 _ENCODERS: Final = {"h264": "libx264", "vp9": "libvpx-vp9", "av1": "libsvtav1"}
 _CONTAINERS: Final = {"h264": "mp4", "vp9": "webm", "av1": "webm"}
-_MAX_SAMPLES: Final = 2**28
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +143,7 @@ def read_video(path: Path) -> Video:
             fps = float(track.average_rate or track.guessed_rate or 0)
             frames = list(_frames(container, track, path))
         with av.open(str(path)) as container:
-            audio = _sound(av, container, path)
+            audio = sound_of(av, container, path)
     except (av.FFmpegError, ValueError) as error:
         raise _unreadable(path, str(error)) from error
     if not frames or not math.isfinite(fps) or fps <= 0:
@@ -164,7 +164,8 @@ def _frames(container: Any, track: Any, path: Path) -> Iterator[Tensor]:
         yield torch.from_numpy(frame.to_ndarray(format="rgb24")).float() / 255
 
 
-def _sound(av: Any, container: Any, path: Path) -> Audio | None:
+def sound_of(av: Any, container: Any, path: Path) -> Audio | None:
+    """The sound of an opened file, as float32; None if it has none."""
     if not container.streams.audio:
         return None
     track = container.streams.audio[0]
@@ -175,7 +176,7 @@ def _sound(av: Any, container: Any, path: Path) -> Audio | None:
         for ready in resampler.resample(frame):
             part = ready.to_ndarray()
             total += part.size
-            if total > _MAX_SAMPLES:
+            if total > MAX_SAMPLES:
                 raise InputError(
                     f"The sound of '{path.name}' is too long; cut it shorter.", code="over-budget"
                 )

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphcore.errors import InputError
+from nodes.diffusion.sound_files import sound_bytes
 from nodes.output_files import OutputNames
 from nodes.packs.faces import run_context
-from nodes.packs.sound_files import sound_bytes
 from nodes.packs.v3_inputs import FolderType
 
 if TYPE_CHECKING:

@@ -1,13 +1,15 @@
-"""Sound as files: WAV always, FLAC, MP3 and Opus where PyAV is installed."""
+"""Sound as files: WAV always, FLAC, MP3 and Opus where PyAV is installed, which also reads what FFmpeg knows."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from graphcore.errors import InputError
+from nodes.values import Audio
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +51,9 @@ def _encoded(sound: Tensor, rate: int, format: str, quality: str, texts: Mapping
         for name, text in texts.items():
             container.metadata[name] = text
         track = container.add_stream(codec, rate=_OPUS_RATE if format == "opus" else rate, layout=layout)
-        if format != "flac":
+        if quality == "V0" and format == "mp3":
+            track.options = {"flags": "+qscale", "global_quality": "0"}
+        elif format != "flac":
             track.bit_rate = 320_000 if quality == "V0" else int(quality.removesuffix("k")) * 1000
         samples = numpy.ascontiguousarray(sound.detach().float().cpu().numpy())
         frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=layout)
@@ -77,3 +81,26 @@ def _wav(sound: Any, rate: int) -> bytes:
         written.setframerate(rate)
         written.writeframes(values.T.tobytes())
     return stream.getvalue()
+
+
+def read_sound(path: Path) -> Audio:
+    """The sound of an audio or video file; raises InputError if it holds none, is damaged, or is too long."""
+    from nodes.diffusion.animations import require_pyav, sound_of
+
+    av = require_pyav()
+    try:
+        with av.open(str(path)) as container:
+            found = sound_of(av, container, path)
+    except (av.FFmpegError, ValueError) as error:
+        raise _unreadable(path, str(error)) from error
+    if found is None:
+        raise _unreadable(path, "it holds no sound")
+    return found
+
+
+def _unreadable(path: Path, why: str) -> InputError:
+    return InputError(
+        f"'{path.name}' cannot be read as sound ({why[:160]}); use a whole WAV, FLAC, MP3, OGG or M4A, or a video.",
+        code="bad-audio",
+        location=path.name,
+    )
