@@ -23,8 +23,8 @@ class UpscaleModel:
 def load_upscale_model(
     ctx: Context, model_name: Annotated[str, FileChoice("upscale_models")]
 ) -> UpscaleModel:
-    """Load a network that enlarges or mends pictures: ESRGAN, Real-ESRGAN, its compact form, SwinIR, HAT, DAT, SPAN,
-    PLKSR or RealPLKSR.
+    """Load a network that enlarges or mends pictures: ESRGAN, Real-ESRGAN, its compact form, SwinIR, HAT, DAT, DRCT,
+    Omni-SR, SPAN, PLKSR or RealPLKSR.
 
     Pickled ones (.pth) are refused; `graphcore convert-checkpoint old.pth new.safetensors` makes them safe.
     """

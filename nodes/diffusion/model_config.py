@@ -111,8 +111,9 @@ def latent_format(usual: LatentFormat, said: Mapping[str, Any]) -> LatentFormat:
         channels=int(vae.get("latent_channels") or usual.channels),
         scale_factor=float(vae.get("scaling_factor") or usual.scale_factor),
         shift_factor=float(vae.get("shift_factor") or usual.shift_factor),
-        **_normalized(vae),
     )
+    means, deviations = _normalized(vae)
+    latent = replace(latent, means=means, deviations=deviations)
     if "block_out_channels" in vae:
         latent = replace(latent, downscale=2 ** (len(vae["block_out_channels"]) - 1))
     rgb = said.get("latent_rgb")
@@ -123,15 +124,15 @@ def latent_format(usual: LatentFormat, said: Mapping[str, Any]) -> LatentFormat:
     return latent if latent.scale_factor == usual.scale_factor else replace(latent, rgb=None)
 
 
-def _normalized(vae: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+def _normalized(vae: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The mean and deviation of each channel, where a configuration has both."""
-    said = vae.get("latents_mean"), vae.get("latents_std")
-    if said[0] is None or said[1] is None:
-        return {}
-    means, deviations = (tuple(float(value) for value in values) for values in said)
+    mean, deviation = vae.get("latents_mean"), vae.get("latents_std")
+    if mean is None or deviation is None:
+        return (), ()
+    means, deviations = (tuple(float(value) for value in values) for values in (mean, deviation))
     if len(means) != len(deviations) or not all(deviations):
         raise ValueError("latents_mean and latents_std do not fit each other")
-    return {"means": means, "deviations": deviations}
+    return means, deviations
 
 
 def _sections(text: str, name: str, path: Path) -> dict[str, Any]:

@@ -35,6 +35,7 @@ ONE_OF_EACH = [
     "SPAN without centring",
     "PLKSR",
     "RealPLKSR with sampling",
+    "Omni-SR",
 ]
 
 

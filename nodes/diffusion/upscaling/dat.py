@@ -17,6 +17,7 @@ from nodes.diffusion.upscaling.windows import (
     attention,
     convolved,
     cut,
+    headed,
     joined,
     relative_index,
     residual_convolution,
@@ -72,8 +73,10 @@ class _DistanceBias(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.pos_proj = nn.Linear(2, width)
-        for name, out in (("pos1", width), ("pos2", width), ("pos3", heads)):
-            self.add_module(name, nn.Sequential(nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, out)))
+        self.pos1, self.pos2, self.pos3 = (
+            nn.Sequential(nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, out))
+            for out in (width, width, heads)
+        )
 
     def forward(self, distances: Tensor) -> Tensor:
         result: Tensor = self.pos3(self.pos2(self.pos1(self.pos_proj(distances))))
@@ -95,9 +98,7 @@ class _Branch(nn.Module):
         rows, columns = qkv.shape[2:4]
         mask = shift_mask((rows, columns), self.window, shift, qkv) if shifted else None
         turned = torch.roll(qkv, (-shift[0], -shift[1]), dims=(2, 3))
-        q, k, v = (
-            cut(part, height, width).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in turned
-        )
+        q, k, v = (headed(cut(part, height, width), self.heads) for part in turned)
         bias = self.pos(self._distances(qkv))[relative_index(height, width).to(qkv.device)]
         found = joined(attention(q, k, v, bias.permute(2, 0, 1), mask), height, width, rows, columns)
         return torch.roll(found, shift, dims=(1, 2))
@@ -170,9 +171,11 @@ class _ChannelAttention(_Interaction):
 
     def forward(self, x: Tensor) -> Tensor:
         value = self.qkv(x).chunk(3, dim=-1)
-        q, k, v = (part.flatten(1, 2).mT.unflatten(1, (self.heads, -1)) for part in value)
+        q, k, v = (
+            part.flatten(1, 2).mT.reshape(len(x), self.heads, x.shape[-1] // self.heads, -1) for part in value
+        )
         likeness = functional.normalize(q, dim=-1) @ functional.normalize(k, dim=-1).mT * self.temperature
-        found = (likeness.softmax(dim=-1) @ v).flatten(1, 2).mT.unflatten(1, x.shape[1:3])
+        found = (likeness.softmax(dim=-1) @ v).flatten(1, 2).mT.reshape(x.shape)
         beside = convolved(value[2], self.dwconv)
         result: Tensor = self.proj(found * self._places(beside) + beside * self._channels(found))
         return result

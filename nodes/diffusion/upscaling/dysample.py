@@ -32,8 +32,9 @@ class DySample(nn.Module):
             ]
         )
         sides = torch.tensor([width, height], device=x.device).view(2, 1, 1, 1)
-        places = 2 * (centres[:, None] + moved.unflatten(1, (2, -1)).float()) / sides - 1
-        grid = functional.pixel_shuffle(places.flatten(1, 2), self.scale).unflatten(1, (2, self.groups))
+        places = 2 * (centres[:, None] + moved.reshape(batch, 2, -1, height, width).float()) / sides - 1
+        larger = functional.pixel_shuffle(places.flatten(1, 2), self.scale)
+        grid = larger.reshape(batch, 2, self.groups, *larger.shape[-2:])
         grid = grid.permute(0, 2, 3, 4, 1).flatten(0, 1).to(x.dtype)
         parts = x.reshape(batch * self.groups, -1, height, width)
         found = functional.grid_sample(parts, grid, align_corners=False, padding_mode="border")

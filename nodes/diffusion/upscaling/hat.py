@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ from nodes.diffusion.upscaling.windows import (
     attention,
     convolved,
     cut,
+    headed,
     joined,
     padded,
     shift_mask,
@@ -115,21 +117,19 @@ class _Overlapping(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = x.shape[1:3]
         q, k, v = self.qkv(self.norm1(x)).chunk(3, dim=-1)
-        own = self._headed(cut(q, self.window, self.window))
+        own = headed(cut(q, self.window, self.window), self.heads)
         bias = self.relative_position_bias_table[self._index().to(x.device)].permute(2, 0, 1)
-        found = attention(own, self._headed(self._around(k)), self._headed(self._around(v)), bias, None)
+        keys, values = (headed(self._around(part), self.heads) for part in (k, v))
+        found = attention(own, keys, values, bias, None)
         x = x + self.proj(joined(found, self.window, self.window, rows, columns))
         result: Tensor = x + self.mlp(self.norm2(x))
         return result
-
-    def _headed(self, windows: Tensor) -> Tensor:
-        return windows.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
     def _around(self, x: Tensor) -> Tensor:
         """What each window sees (batch * windows, places, channels); outside of the picture there are zeros."""
         border = (self.seen - self.window) // 2
         found = functional.unfold(x.movedim(-1, 1), self.seen, padding=border, stride=self.window)
-        places = found.unflatten(1, (x.shape[-1], -1))
+        places = found.reshape(len(x), x.shape[-1], self.seen**2, -1)
         return places.permute(0, 3, 2, 1).flatten(0, 1)
 
     def _index(self) -> Tensor:
@@ -154,7 +154,8 @@ class _Group(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         inner = x
-        for number, block in enumerate(self.residual_group["blocks"]):  # type: ignore[arg-type]
+        blocks: Any = self.residual_group["blocks"]
+        for number, block in enumerate(blocks):
             inner = block(inner, mask if number % 2 else None)
         return x + convolved(self.residual_group["overlap_attn"](inner), self.conv)
 

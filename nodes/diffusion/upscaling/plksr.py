@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from nodes.diffusion.layouts.unet import Shapes
 from nodes.diffusion.upscaling.architecture import Architecture, Design, TensorReader, layers
 from nodes.diffusion.upscaling.dysample import DySample
+from nodes.diffusion.upscaling.windows import ChannelNorm
 
 NORM_GROUPS = 4
 """In all published models; shapes do not tell."""
@@ -71,18 +72,11 @@ class _Gate(nn.Module):
         return result
 
 
-class _ChannelNorm(nn.LayerNorm):
-    """A layer norm over channels, which come first."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
-
-
 class _Block(nn.Module):
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         width = sizes.width
-        self.layer_norm = _ChannelNorm(width, eps=1e-6) if sizes.layer_norm else nn.Identity()
+        self.layer_norm = ChannelNorm(width) if sizes.layer_norm else nn.Identity()
         activation = nn.Mish() if sizes.real else nn.GELU()
         self.add_module(MIXERS[sizes.real], _Mixer(width, *sizes.mixing, activation))
         self.lk = _LargeKernels(sizes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from nodes.diffusion.upscaling import compact, dat, drct, esrgan, hat, plksr, span, swinir
+from nodes.diffusion.upscaling import compact, dat, drct, esrgan, hat, omnisr, plksr, span, swinir
 from nodes.diffusion.upscaling.architecture import Architecture
 
 ARCHITECTURES: Final[tuple[Architecture, ...]] = (
@@ -14,6 +14,7 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
     hat.ARCHITECTURE,
     dat.ARCHITECTURE,
     drct.ARCHITECTURE,
+    omnisr.ARCHITECTURE,
     span.ARCHITECTURE,
     plksr.ARCHITECTURE,
 )

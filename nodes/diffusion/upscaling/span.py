@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,8 +35,9 @@ class _FoldedConvolution(nn.Module):
         return functional.conv2d(x, weight.to(x), bias.to(x), padding=1)
 
     def _folded(self) -> tuple[Tensor, Tensor]:
+        steps: Any = self.conv
         (first, first_bias), (middle, middle_bias), (last, last_bias) = (
-            (layer.weight.float(), layer.bias.float()) for layer in self.conv
+            (layer.weight.float(), layer.bias.float()) for layer in steps
         )
         inner = torch.einsum("mcyx,ci->miyx", middle, first[..., 0, 0])
         weight = torch.einsum("om,miyx->oiyx", last[..., 0, 0], inner)

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -63,7 +64,8 @@ class _Group(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         inner = x
-        for number, block in enumerate(self.residual_group["blocks"]):  # type: ignore[arg-type]
+        blocks: Any = self.residual_group["blocks"]
+        for number, block in enumerate(blocks):
             inner = block(inner, mask if number % 2 else None)
         return x + convolved(inner, self.conv)
 
@@ -93,7 +95,7 @@ class SwinIr(nn.Module):
         if sizes.tail:
             result = enlarged(self, sizes.tail, features)
         else:
-            result = x + self.conv_last(features)
+            result = x + self.get_submodule("conv_last")(features)
         return (result / self.range + mean)[..., : height * sizes.scale, : width * sizes.scale]
 
     def _features(self, first: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -37,9 +38,7 @@ def joined(windows: Tensor, height: int, width: int, rows: int, columns: int) ->
     return parts.transpose(2, 3).reshape(-1, rows, columns, windows.shape[-1])
 
 
-def shift_mask(
-    size: tuple[int, int], window: tuple[int, int], shift: tuple[int, int], like: Tensor
-) -> Tensor:
+def shift_mask(size: Sequence[int], window: tuple[int, int], shift: tuple[int, int], like: Tensor) -> Tensor:
     """What windows (windows, places, places) of a shifted map add to likenesses: `FAR` where a border lies between."""
     (rows, columns), (height, width) = size, window
     down = _bands(rows, height, shift[0])
@@ -73,7 +72,13 @@ def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor | None
     if mask is not None:
         own = likeness.reshape(-1, len(mask), *likeness.shape[1:])
         likeness = (own + mask[:, None]).reshape(likeness.shape)
-    return (likeness.softmax(dim=-1) @ v).transpose(1, 2).flatten(2)
+    found: Tensor = likeness.softmax(dim=-1) @ v
+    return found.transpose(1, 2).flatten(2)
+
+
+def headed(windows: Tensor, heads: int) -> Tensor:
+    """Windows (windows, places, channels) with their channels parted: (windows, heads, places, channels)."""
+    return windows.reshape(*windows.shape[:2], heads, -1).transpose(1, 2)
 
 
 class WindowAttention(nn.Module):
@@ -104,6 +109,16 @@ def attended(x: Tensor, attention: WindowAttention, mask: Tensor | None) -> Tens
     windows = attention(cut(turned, window, window), mask)
     result = joined(windows, window, window, *x.shape[1:3])
     return torch.roll(result, (shift, shift), dims=(1, 2)) if shift else result
+
+
+class ChannelNorm(nn.LayerNorm):
+    """A layer norm over channels, which come first."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, eps=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
 class FeedForward(nn.Module):
