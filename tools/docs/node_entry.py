@@ -145,12 +145,14 @@ def _outputs(outputs: Sequence[OutputSpec]) -> str:
 def _example(spec: NodeSpec, example: Example | None) -> str:
     if example is None:
         return ""
-    values = ", ".join(f"`{name}` {_value(value)}" for name, value in example.values)
+    values = ", ".join(f"`{name}` {_value(name, value)}" for name, value in example.values)
     picture = f"![An example of {spec.name}]({PICTURES}/{example.file})"
     return f"{picture}\n\n_{values}_" if values else picture
 
 
-def _value(value: object) -> str:
+def _value(name: str, value: object) -> str:
+    if name == "color" and isinstance(value, int):
+        return f"0x{value:06X}"
     return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
 
 

@@ -177,6 +177,7 @@ def _by_class(call: ast.Call) -> Iterator[tuple[str, str]]:
     """An error that is raised without a code has that of its class."""
     name = call.func.id if isinstance(call.func, ast.Name) else ""
     kind = getattr(errors, name, None)
-    known = isinstance(kind, type) and issubclass(kind, GraphcoreError)
-    if known and call.args and not any(keyword.arg == "code" for keyword in call.keywords):
+    if not (isinstance(kind, type) and issubclass(kind, GraphcoreError)) or not call.args:
+        return
+    if not any(keyword.arg == "code" for keyword in call.keywords):
         yield kind.code, sentence_of(call.args[0])

@@ -58,6 +58,10 @@ def _make(specs: list[NodeSpec], registry: Registry, folder: Path, place: Path) 
                 print(f"{spec.name}: {error.message}", file=sys.stderr)
                 failed.append(spec.name)
                 continue
+            if picture is None:
+                target.unlink(missing_ok=True)
+                print(f"{spec.name}: nothing to be seen")
+                continue
             picture.save(target, quality=_QUALITY, method=6)
             print(f"{target.name} {target.stat().st_size}")
     return failed

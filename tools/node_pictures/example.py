@@ -10,8 +10,8 @@ from graphcore.builder import Graph, NodeHandle, Output
 from graphcore.registry import Registry
 from graphcore.spec import InputSpec, NodeSpec
 from graphcore.workflow import Workflow
-from tools.node_pictures.settings import CHOSEN, SKIPPED, TRIED_WITH
-from tools.node_pictures.supply import CFG, FILES, PROMPTS, REFUSED, SEED, STEPS, Supply
+from tools.node_pictures.settings import BESIDE, CHOSEN, PROMPTED, SKIPPED, TRIED_WITH, WIDE, scale_of
+from tools.node_pictures.supply import CFG, FILES, PROMPTS, REFUSED, SEED, SIDE, STEPS, Supply
 
 BEFORE, AFTER = "before", "after"
 _TYPED: Final = {"IMAGE", "MASK", "LATENT", "SIGMAS"}
@@ -47,7 +47,7 @@ class _Trial:
     def __init__(self, spec: NodeSpec, registry: Registry) -> None:
         self.spec = spec
         self.graph = Graph(registry)
-        self.supply = Supply(self.graph)
+        self.supply = Supply(self.graph, PROMPTED.get(spec.name, PROMPTS), scale_of(spec, CFG))
         self.given: dict[str, Output] = {}
 
     def example(self) -> Example:
@@ -84,7 +84,7 @@ class _Trial:
         if declared.choices:
             return declared.choices[0]
         if declared.type.name == "STRING":
-            return PROMPTS[0]
+            return self.supply.prompts[0]
         found = self._source(declared, index)
         if found is None:
             raise Unshowable(declared.name)
@@ -97,7 +97,7 @@ class _Trial:
         if special is not None:
             return self.supply.special(special)
         if kind == "LATENT" and self._samples():
-            return self.supply.empty_latent
+            return self.supply.empty_latent()
         return self.supply.of(kind, index, negative=_is_negative(declared))
 
     def _samples(self) -> bool:
@@ -116,7 +116,8 @@ class _Trial:
         prompts = [name for name, output in self.given.items() if output.type.name == "CONDITIONING"]
         wanted = [self.given[name] for name in prompts if not name.startswith(("negative", "empty"))]
         if "CONDITIONING" in kinds:
-            yield from (self._sampled(positive=prompt) for prompt in wanted)
+            other = [self.supply.prompt(self.supply.prompts[1])] if self.spec.name in BESIDE else []
+            yield from (self._sampled(positive=prompt) for prompt in (*wanted, *other))
         elif kinds & {"MODEL", "CLIP"}:
             yield self._sampled()
 
@@ -134,26 +135,40 @@ class _Trial:
             for output in handle:
                 if output.type.name == "LATENT":
                     yield self._from_latent(output)
-                elif output.type.name in _TYPED:
+                elif output.type.name in _TYPED or (output.type.is_any and self.spec.name in TRIED_WITH):
                     yield output
 
     def _from_latent(self, latent: Output) -> Output:
         """A latent as a picture; one with a noise mask is sampled first, which is what the mask is for."""
         if self.spec.category == "latent/inpaint":
-            return self._sampled(latent=latent, positive=self.supply.prompt(PROMPTS[1]))
+            return self._sampled(latent=latent, positive=self.supply.prompt(self.supply.prompts[1]))
         return self._decoded(latent)
 
     def _sampled_with(self, found: dict[str, list[Output]]) -> Output:
         supply = self.supply
         clip = found.get("CLIP", [None])[0]
-        positive, *more = found.get("CONDITIONING", [supply.prompt(PROMPTS[0], clip)])
+        positive, *more = found.get("CONDITIONING", [supply.prompt(supply.prompts[0], clip)])
+        positive = self._beside(positive) if self.spec.name in BESIDE else positive
         negative = more[0] if more else supply.prompt(REFUSED, clip)
         return self._sampled(
             model=found.get("MODEL", [supply.checkpoint.model])[0],
             positive=positive,
             negative=negative,
-            latent=found.get("LATENT", [None])[0],
+            latent=supply.empty_latent(2 * SIDE)
+            if self.spec.name in WIDE
+            else found.get("LATENT", [None])[0],
         )
+
+    def _beside(self, conditioning: Output) -> Output:
+        """A conditioning together with that of another prompt, which the same node treats otherwise."""
+        inputs: dict[str, object] = {
+            "conditioning": self.supply.prompt(self.supply.prompts[1]),
+            **BESIDE[self.spec.name],
+        }
+        if "mask" in self.spec.by_name:
+            inputs["mask"] = self.supply.special("inverted_mask")
+        other = self.graph.add(self.spec.name, inputs)
+        return self.graph.ConditioningCombine(conditioning_1=conditioning, conditioning_2=other)[0]
 
     def _sampled(
         self,
@@ -166,12 +181,12 @@ class _Trial:
         supply = self.supply
         handle = self.graph.KSampler(
             model=model or supply.checkpoint.model,
-            positive=positive or supply.prompt(PROMPTS[0]),
+            positive=positive or supply.prompt(supply.prompts[0]),
             negative=negative or supply.prompt(REFUSED),
-            latent_image=latent or supply.empty_latent,
+            latent_image=latent or supply.empty_latent(),
             seed=SEED,
             steps=STEPS,
-            cfg=CFG,
+            cfg=supply.cfg,
             sampler_name="dpmpp_2m",
             scheduler="karras",
             denoise=1.0,
@@ -184,7 +199,7 @@ class _Trial:
             noise_seed=SEED,
             sampler=sampler,
             sigmas=self.supply.sigmas,
-            latent_image=self.supply.empty_latent,
+            latent_image=self.supply.empty_latent(),
             **self.supply.guidance,
         )
         return self._decoded(handle[0])
@@ -195,7 +210,7 @@ class _Trial:
             guider=found.get("GUIDER", [self.supply.of("GUIDER")])[0],
             sampler=self.supply.of("SAMPLER"),
             sigmas=self.supply.sigmas,
-            latent_image=self.supply.empty_latent,
+            latent_image=self.supply.empty_latent(),
         )
         return self._decoded(handle[0])
 

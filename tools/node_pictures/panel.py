@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageStat
 
 SIDE: Final = 128
 GAP: Final = 16
@@ -71,7 +71,7 @@ def _fitted(picture: Image.Image, room: int, scale: float | None) -> Image.Image
     shown = picture.convert("RGBA")
     if size != shown.size:
         shown = shown.resize(size, Image.Resampling.LANCZOS)
-    if shown.getextrema()[3][0] == 255:
+    if ImageStat.Stat(shown).extrema[3][0] == 255:
         return shown
     squares = Image.new("RGBA", size, (255, 255, 255, 255))
     pen = ImageDraw.Draw(squares)

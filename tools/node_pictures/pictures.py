@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from PIL import Image as Picture
-from PIL import ImageDraw
+from PIL import ImageChops, ImageDraw, ImageStat
 
 from nodes.values import Image, Mask, Sigmas
 from tools.node_pictures.example import AFTER, BEFORE
 from tools.node_pictures.panel import curve, panel
 
 MOST: Final = 9
+LEAST_DIFFERENCE: Final = 1.5
 _COLUMNS: Final = 5
 _CELL: Final = (284, 150)
 
 
-def picture_of(outputs: Mapping[str, object]) -> Picture.Image:
-    """The example picture from the outputs of an example's run."""
+def picture_of(outputs: Mapping[str, object]) -> Picture.Image | None:
+    """The example picture from the outputs of an example's run, or None if nobody could see what changed."""
     sides = {
         side: [value for name, value in outputs.items() if name.startswith(side)] for side in (BEFORE, AFTER)
     }
@@ -31,7 +32,7 @@ def picture_of(outputs: Mapping[str, object]) -> Picture.Image:
         [picture for value in _flat(sides[side]) for picture in _pictures(value, most)][:MOST]
         for side in (BEFORE, AFTER)
     )
-    return panel(before, after)
+    return None if _alike(before, after) else panel(before, after)
 
 
 def sheet(pictures: Mapping[str, Path]) -> Picture.Image:
@@ -46,6 +47,13 @@ def sheet(pictures: Mapping[str, Path]) -> Picture.Image:
         whole.paste(picture, (x + 4, y + 16), picture)
         pen.text((x + 4, y + 2), name, fill="black")
     return whole
+
+
+def _alike(before: Sequence[Picture.Image], after: Sequence[Picture.Image]) -> bool:
+    if not len(before) == len(after) == 1 or before[0].size != after[0].size:
+        return False
+    difference = ImageChops.difference(before[0].convert("RGB"), after[0].convert("RGB"))
+    return sum(ImageStat.Stat(difference).mean) / 3 < LEAST_DIFFERENCE
 
 
 def _flat(values: Iterable[object]) -> Iterator[object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -35,14 +35,16 @@ CFG: Final = 5.0
 class Supply:
     """Adds nodes to a graph that give a value of a type; the same one each time it is asked for."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, prompts: Sequence[str] = PROMPTS, cfg: float = CFG) -> None:
         self.graph = graph
+        self.prompts = prompts
+        self.cfg = cfg
         self._made: dict[tuple[str, str], NodeHandle] = {}
 
     def of(self, kind: str, index: int = 0, *, negative: bool = False) -> Output | None:
         """A value of a socket type, or None where nothing that comes along gives one; `index` counts different ones."""
         if kind == "CONDITIONING":
-            return self.prompt(REFUSED if negative else PROMPTS[index % len(PROMPTS)])
+            return self.prompt(REFUSED if negative else self.prompts[index % len(self.prompts)])
         make = self._makers.get(kind)
         return make(index) if make is not None else None
 
@@ -74,9 +76,9 @@ class Supply:
         """What a sampler wants beside its latent."""
         return {
             "model": self.checkpoint.model,
-            "positive": self.prompt(PROMPTS[0]),
+            "positive": self.prompt(self.prompts[0]),
             "negative": self.prompt(REFUSED),
-            "cfg": CFG,
+            "cfg": self.cfg,
         }
 
     @property
@@ -84,9 +86,8 @@ class Supply:
         model = self.checkpoint.model
         return self._one("BasicScheduler", model=model, scheduler="karras", steps=STEPS)[0]
 
-    @property
-    def empty_latent(self) -> Output:
-        return self._one("EmptyLatentImage", width=SIDE, height=SIDE, batch_size=1)[0]
+    def empty_latent(self, width: int = SIDE) -> Output:
+        return self._one("EmptyLatentImage", width=width, height=SIDE, batch_size=1)[0]
 
     def picture(self, index: int) -> Output:
         return self._one("LoadImage", image=PICTURES[index % len(PICTURES)]).image
@@ -102,8 +103,10 @@ class Supply:
         soft = {"mask": self.mask(0), "left": 64, "top": 64, "right": 64, "bottom": 64}
         made: Mapping[str, Callable[[], Output]] = {
             "outlines": lambda: self._one(
-                "Canny", image=self.picture(1), low_threshold=0.2, high_threshold=0.4
+                "Canny", image=self.picture(0), low_threshold=0.2, high_threshold=0.4
             )[0],
+            "inverted_mask": lambda: self._one("InvertMask", mask=self.mask(0))[0],
+            "picture": lambda: self.picture(0),
             "cutout": lambda: self._one("JoinImageWithAlpha", image=self.picture(1), alpha=self.mask(1))[0],
             "soft_mask": lambda: self._one("FeatherMask", **soft)[0],
             "brightness": lambda: self._plane(0),
