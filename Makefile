@@ -11,7 +11,7 @@ PYTEST_WORKERS ?= 2
 PYTEST ?= $(BIN)/pytest -n $(PYTEST_WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test clients browser hammer endurance check lint types docs docs-check bench bench-smoke clean
+.PHONY: help setup demo test clients browser hammer endurance check lint types docs docs-check gallery bench bench-smoke clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -58,6 +58,9 @@ types: $(STAMP)
 
 docs: $(STAMP) ## Write the generated pages anew
 	$(BIN)/python -m tools.docs
+
+gallery: $(STAMP) ## Run the shipped workflows for docs/gallery.md (minutes)
+	$(BIN)/python -m tools.gallery
 
 docs-check: $(STAMP)
 	$(BIN)/python -m tools.docs --check

@@ -64,7 +64,7 @@ def drawing(workflow: Workflow, registry: Registry) -> str:
     width = max(box.x + box.width for box in boxes.values()) + MARGIN
     bottom = max(box.y + box.height for box in boxes.values())
     labels = list(_labels(sorted({wire.kind for wire in wires}), width, bottom + LEGEND))
-    height = max(label.y for label in labels) + MARGIN
+    height = max((label.y for label in labels), default=bottom) + MARGIN
     parts = [_opening(workflow.title, width, height)]
     parts += _curves(wires, boxes)
     parts += [_node(words[name], box) for name, box in boxes.items()]
