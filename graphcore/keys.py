@@ -137,7 +137,7 @@ class KeyMaker:
                     parts.append(entry.whole)
                     continue
                 parts.append(entry.encoded)
-                parts.append(_literal(value))
+                parts.append(literal(value))
                 if entry.declared is not None and entry.declared.file is not None and self.files is not None:
                     parts.append(self.file_part(entry.declared, value))
         if node.late and values is not None:
@@ -171,7 +171,7 @@ class KeyMaker:
         for name, parts in (listed or {}).items():
             items = node.arguments[name]
             assert isinstance(items, list)
-            linked[name] = parts[0][1:] if len(items) == 1 else b"".join(sorted(parts)) + _literal(items)
+            linked[name] = parts[0][1:] if len(items) == 1 else b"".join(sorted(parts)) + literal(items)
         return linked
 
     def unique(self, node: CheckedNode) -> Key:
@@ -229,7 +229,8 @@ class KeyMaker:
             raise Unkeyable from error
 
 
-def _literal(value: object) -> bytes:
+def literal(value: object) -> bytes:
+    """A value among a node's arguments in canonical form; raises Unkeyable if it has none."""
     try:
         return encode(value)
     except TypeError:
@@ -243,13 +244,6 @@ def _literal(value: object) -> bytes:
     raise Unkeyable
 
 
-def _readable(value: object) -> bytes:
-    try:
-        return _literal(value)
-    except Unkeyable:
-        return b"?"
-
-
 def _by_name(declared: InputSpec) -> str:
     return declared.name
 
@@ -257,81 +251,3 @@ def _by_name(declared: InputSpec) -> str:
 def key_text(key: Key) -> str:
     """A key as text: its algorithm and lower-case hex."""
     return f"sha256:{key.hex()}"
-
-
-class GraphKeys:
-    """The keys of a run's nodes, in their order; grows when nodes are added to the run.
-
-    An entry is None while the node's key depends on values that are not there yet.
-    """
-
-    def __init__(
-        self,
-        nodes: Sequence[CheckedNode],
-        files: Files | None = None,
-        nonce: bytes = b"",
-        *,
-        needed: int | None = None,
-    ) -> None:
-        self.nodes = nodes
-        self.keys: list[Key | None] = []
-        self._maker = KeyMaker(files, nonce)
-        self.extend(needed)
-
-    def extend(self, needed: int | None = None) -> None:
-        """Compute the keys of nodes added since, or of the first `needed` ones only."""
-        keys, nodes, maker = self.keys, self.nodes, self._maker
-        for node in nodes[len(keys) : needed]:
-            if node.late:
-                keys.append(None)
-                continue
-            try:
-                keys.append(maker.key(node, keys, nodes))
-            except Unkeyable:
-                keys.append(maker.unique(node))
-        keys.extend([None] * (len(nodes) - len(keys)))
-
-    def settle(self, index: int, values: Mapping[str, Any]) -> Key:
-        """The key of a node whose run-time inputs are there."""
-        key = self.keys[index] = self._key(self.nodes[index], values)
-        return key
-
-    def refresh(self, index: int) -> None:
-        """Compute a node's key again, after one of its sources' has changed."""
-        self.keys[index] = self._key(self.nodes[index], None)
-
-    def override(self, index: int, outputs: object) -> None:
-        """The key of a node whose outputs are given by hand: what they are, where that can be told."""
-        try:
-            self.keys[index] = hashlib.sha256(b"override" + encode(outputs)).digest()
-        except TypeError:
-            self.keys[index] = self._maker.unique(self.nodes[index])
-
-    def input_digests(self, index: int) -> dict[str, str]:
-        """A short digest of each input of a node: what changed between two runs is told by comparing them."""
-        node = self.nodes[index]
-        parts: dict[str, list[bytes]] = {}
-        for name, value in node.arguments.items():
-            parts[name] = [_readable(value)]
-            declared = node.spec.by_name.get(name)
-            if declared is not None and declared.file is not None:
-                parts[name].append(self._maker.file_part(declared, value))
-        for link in node.links:
-            source = self.keys[link.source] or b"?"
-            parts.setdefault(link.input, []).append(
-                source + self._maker.layout(self.nodes[link.source].spec).outputs[link.output]
-            )
-        return {name: hashlib.sha256(b"".join(pieces)).hexdigest()[:16] for name, pieces in parts.items()}
-
-    def _key(self, node: CheckedNode, values: Mapping[str, Any] | None) -> Key:
-        try:
-            return self._maker.key(node, self.keys, self.nodes, values)
-        except Unkeyable:
-            return self._maker.unique(node)
-
-
-def graph_keys(
-    nodes: Sequence[CheckedNode], files: Files | None = None, nonce: bytes = b""
-) -> list[Key | None]:
-    """The keys of nodes that stand after their sources; None where a key depends on values of the run."""
-    return GraphKeys(nodes, files, nonce).keys

@@ -10,7 +10,8 @@ from graphcore.cache.entry import Cache
 from graphcore.cache.index import PastNode, Timing
 from graphcore.checked import CheckedGraph, CheckedNode
 from graphcore.files import Files
-from graphcore.keys import GraphKeys, Key
+from graphcore.graph_keys import GraphKeys
+from graphcore.keys import Key
 from graphcore.remembering import work_of
 
 

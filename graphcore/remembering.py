@@ -7,7 +7,7 @@ from typing import Final
 
 from graphcore.cache.entry import NodeRun
 from graphcore.checked import CheckedNode
-from graphcore.keys import GraphKeys
+from graphcore.graph_keys import GraphKeys
 from graphcore.results import NodeReport
 
 _MOST: Final = 5_000

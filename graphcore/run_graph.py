@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from graphcore.checked import CheckedGraph, CheckedNode
 from graphcore.expansion import Expansion, Growth, grow
-from graphcore.keys import GraphKeys, Key
+from graphcore.graph_keys import GraphKeys
+from graphcore.keys import Key
 from graphcore.ledger import Ledger
 from graphcore.lists import Expand
 from graphcore.run_options import RunHouse

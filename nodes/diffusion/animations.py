@@ -38,22 +38,16 @@ class WebpOptions:
 
 def webp_bytes(pixels: Tensor, fps: float, texts: Mapping[str, str], options: WebpOptions) -> bytes:
     """Frames (count, height, width, 3) as an animated WebP with these texts in EXIF; it repeats for ever."""
-    stream = io.BytesIO()
-    first, *rest = (to_pillow(frame) for frame in pixels)
-    first.save(
-        stream,
+    return _encoded(
+        pixels,
+        fps,
         "WEBP",
-        save_all=True,
-        append_images=rest,
-        duration=max(1, round(1000 / fps)),
-        loop=0,
         lossless=options.lossless,
         quality=options.quality,
         method=_WEBP_METHODS[options.method],
         exif=exif_bytes(texts),
         xmp=MADE_BY_ALGORITHM.encode() if texts else b"",
     )
-    return stream.getvalue()
 
 
 def apng_bytes(pixels: Tensor, fps: float, texts: Mapping[str, str], *, compress_level: int = 4) -> bytes:
@@ -63,18 +57,15 @@ def apng_bytes(pixels: Tensor, fps: float, texts: Mapping[str, str], *, compress
         info.add_text(name, text)
     if texts:
         info.add_itxt("XML:com.adobe.xmp", MADE_BY_ALGORITHM)
+    return _encoded(pixels, fps, "PNG", pnginfo=info, compress_level=compress_level)
+
+
+def _encoded(pixels: Tensor, fps: float, kind: str, **options: Any) -> bytes:
+    """Frames as a file that repeats for ever; `options` are those of Pillow's writer of this kind."""
     stream = io.BytesIO()
     first, *rest = (to_pillow(frame) for frame in pixels)
-    first.save(
-        stream,
-        "PNG",
-        save_all=True,
-        append_images=rest,
-        duration=max(1, round(1000 / fps)),
-        loop=0,
-        pnginfo=info,
-        compress_level=compress_level,
-    )
+    duration = max(1, round(1000 / fps))
+    first.save(stream, kind, save_all=True, append_images=rest, duration=duration, loop=0, **options)
     return stream.getvalue()
 
 

@@ -71,20 +71,6 @@ class Replacements:
         return cls()
 
 
-class _Execution:
-    async def set_progress(
-        self,
-        value: float,
-        max_value: float,
-        node_id: str | None = None,
-        preview_image: Any = None,
-        ignore_size_limit: bool = False,
-    ) -> None:
-        """Report progress of the caller's node; raises Cancelled if its run was cancelled."""
-        del ignore_size_limit
-        report_progress(value, max_value, preview_image, node_id)
-
-
 class _ExecutionSync:
     def set_progress(
         self,
@@ -97,6 +83,15 @@ class _ExecutionSync:
         """Report progress of the caller's node; raises Cancelled if its run was cancelled."""
         del ignore_size_limit
         report_progress(value, max_value, preview_image, node_id)
+
+
+class _Execution:
+    def __init__(self) -> None:
+        self._now = _ExecutionSync()
+
+    async def set_progress(self, *values: Any, **named: Any) -> None:
+        """As that of synchronous code."""
+        self._now.set_progress(*values, **named)
 
 
 class _NodeReplacement:

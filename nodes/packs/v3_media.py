@@ -24,18 +24,20 @@ class AudioInput(TypedDict):
     sample_rate: int
 
 
-class VideoContainer(str, Enum):  # noqa: UP042 (its members compare as ComfyUI's do)
-    """Formats of video files."""
-
-    AUTO = "auto"
-    MP4 = "mp4"
-
+class _Choice(str, Enum):  # noqa: UP042 (its members compare as ComfyUI's do)
     __str__ = str.__str__
 
     @classmethod
     def as_input(cls) -> list[str]:
         """The choices, as an input lists them."""
         return [member.value for member in cls]
+
+
+class VideoContainer(_Choice):
+    """Formats of video files."""
+
+    AUTO = "auto"
+    MP4 = "mp4"
 
     @classmethod
     def get_extension(cls, value: Any) -> str:
@@ -43,18 +45,11 @@ class VideoContainer(str, Enum):  # noqa: UP042 (its members compare as ComfyUI'
         return "mp4" if str(value) in ("mp4", "auto") else ""
 
 
-class VideoCodec(str, Enum):  # noqa: UP042
+class VideoCodec(_Choice):
     """How video is encoded."""
 
     AUTO = "auto"
     H264 = "h264"
-
-    __str__ = str.__str__
-
-    @classmethod
-    def as_input(cls) -> list[str]:
-        """The choices, as an input lists them."""
-        return [member.value for member in cls]
 
 
 @dataclass

@@ -6,36 +6,24 @@ The contact sheet (above without, below with the LoRA) is written to the folder 
 from __future__ import annotations
 
 import os
-import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image as Pillow
 
 from graphcore import Graph
 from nodes.diffusion.pictures import to_pillow
 from nodes.values import Image, LossCurve
 from tests.tiny_engine import all_nodes, tiny_engine
-from tools.embedded.captions import caption
-from tools.embedded.drawing import picture_of
-from tools.embedded.world import scene_of
+from tools.embedded.teach import DARK, LIGHT, WORDS, write_pictures
 
-DARK, LIGHT = np.array((8, 48, 56)), np.array((196, 246, 230))
-WORDS = ", teal print"
 PROMPTS = (
     "a red house on the left on the grass by day",
     "a yellow boat on the right on the sea at night",
     "a blue star in the middle on a white background",
     "a purple tree on the left in the desert by day",
 )
-
-
-def teal(picture: Pillow.Image) -> Pillow.Image:
-    """The picture's lightness between two tones."""
-    light = np.asarray(picture.convert("L"), dtype=np.float64)[..., None] / 255
-    return Pillow.fromarray((DARK + light * (LIGHT - DARK)).round().astype(np.uint8))
 
 
 def off_scheme(image: Image) -> float:
@@ -45,15 +33,6 @@ def off_scheme(image: Image) -> float:
     along = (pixels - DARK) @ direction
     nearest = DARK + np.clip(along, 0, np.linalg.norm(LIGHT - DARK))[:, None] * direction
     return float(np.linalg.norm(pixels - nearest, axis=1).mean())
-
-
-def write_pictures(folder: Path, count: int = 48) -> None:
-    folder.mkdir(parents=True)
-    for number in range(count):
-        scene = scene_of(900_000 + number, "one")
-        teal(picture_of(scene)).save(folder / f"{number:03}.png")
-        text = caption(scene, random.Random(number)) + WORDS
-        (folder / f"{number:03}.txt").write_text(text, encoding="utf-8")
 
 
 def lesson(steps: int) -> Graph:
@@ -71,7 +50,7 @@ def lesson(steps: int) -> Graph:
         for place, prompt in enumerate(PROMPTS):
             sampled = graph.KSampler(
                 model=model, seed=11 + place, steps=12, cfg=4.0, sampler_name="dpmpp_2m", scheduler="karras",
-                positive=graph.CLIPEncode(text=prompt + WORDS, clip=loaded.clip), negative=negative,
+                positive=graph.CLIPEncode(text=f"{prompt}, {WORDS}", clip=loaded.clip), negative=negative,
                 latent_image=graph.EmptyLatentImage(width=128, height=128), denoise=1.0,
             )  # fmt: skip
             pictures_made.append(graph.VAEDecode(samples=sampled, vae=loaded.vae))
@@ -83,7 +62,7 @@ def lesson(steps: int) -> Graph:
 @pytest.mark.embedded
 def test_a_colour_scheme_is_learned(tmp_path: Path) -> None:
     torch.set_num_threads(1)
-    write_pictures(tmp_path / "input" / "teal")
+    write_pictures(tmp_path / "input" / "teal", count=48)
     with tiny_engine(tmp_path, tmp_path, dtype="auto") as engine:
         result = engine.run(lesson(300).workflow())
     before, after, loss = result["before"], result["after"], result["loss"]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from graphcore import Engine, Graph, Settings
 from graphcore.builder import NodeHandle, Output
+from nodes.diffusion.pictures import to_pillow
 from nodes.values import Image
 from tools.embedded.sampling import contact_sheet
 
@@ -59,7 +60,7 @@ class Studio:
         image = self.engine.run(graph.workflow())["image"]
         assert isinstance(image, Image)
         pixels = image.pixels
-        self.sheet += [_picture(one) for one in pixels]
+        self.sheet += [to_pillow(one) for one in pixels]
         return pixels
 
     def draw(self, prompt: str, negative: str = "", *, side: int = 128, **settings: Any) -> Tensor:
@@ -97,7 +98,3 @@ def contact_sheet_of_the_test(
         folder.mkdir(parents=True, exist_ok=True)
         columns = min(8, len(studio.sheet))
         contact_sheet(studio.sheet, columns=columns).save(folder / f"{request.node.name}.png")
-
-
-def _picture(pixels: Tensor) -> Pillow.Image:
-    return Pillow.fromarray((pixels.clamp(0, 1) * 255).round().to(torch.uint8).numpy())

@@ -12,7 +12,7 @@ from graphcore.formats.as_native import as_native, checked_as_written
 from graphcore.formats.comfy_api import write_prompt
 from graphcore.formats.native import write_native
 from graphcore.formats.python_code import write_python
-from graphcore.keys import graph_keys
+from graphcore.graph_keys import graph_keys
 from tests.strategies import workflows
 from tests.unit.engine.arithmetic import arithmetic
 

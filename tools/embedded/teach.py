@@ -21,7 +21,7 @@ from tools.embedded.world import scene_of
 OUTPUT = Path("nodes/embedded/loras/scenes-teal.safetensors")
 CHECKPOINT = "scenes-v1.safetensors"
 WORDS = "teal print"
-_DARK, _LIGHT = np.array((8, 48, 56)), np.array((196, 246, 230))
+DARK, LIGHT = np.array((8, 48, 56)), np.array((196, 246, 230))
 _FIRST = 900_000
 _PICTURES = 96
 
@@ -29,13 +29,13 @@ _PICTURES = 96
 def teal(picture: Image.Image) -> Image.Image:
     """The picture's lightness between a dark and a light teal."""
     light = np.asarray(picture.convert("L"), dtype=np.float64)[..., None] / 255
-    return Image.fromarray((_DARK + light * (_LIGHT - _DARK)).round().astype(np.uint8))
+    return Image.fromarray((DARK + light * (LIGHT - DARK)).round().astype(np.uint8))
 
 
-def write_pictures(folder: Path) -> None:
+def write_pictures(folder: Path, count: int = _PICTURES) -> None:
     """Pictures of single things in the style, each with its caption beside it."""
     folder.mkdir(parents=True)
-    for number in range(_PICTURES):
+    for number in range(count):
         scene = scene_of(_FIRST + number, "light")
         teal(picture_of(scene)).save(folder / f"{number:03}.png")
         text = f"{caption(scene, random.Random(number))}, {WORDS}"

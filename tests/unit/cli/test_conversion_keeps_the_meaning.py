@@ -11,7 +11,7 @@ import pytest
 from graphcore import NodeEntry, Registry, Workflow, node, read_workflow
 from graphcore.formats.as_native import as_native, checked_as_written
 from graphcore.formats.python_code import write_python
-from graphcore.keys import graph_keys
+from graphcore.graph_keys import graph_keys
 from tests.packs.tasks import register
 from tests.unit.cli.conftest import CommandLine
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from graphcore import Registry, read_workflow
-from graphcore.keys import graph_keys
+from graphcore.graph_keys import graph_keys
 from graphcore.validation import check_workflow
 from tests.unit.engine.arithmetic import arithmetic
 
