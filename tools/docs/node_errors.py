@@ -1,6 +1,6 @@
 """The errors that a node can raise, read from its source and that of the functions that it calls by name.
 
-What is called through an object is not followed, so that a list may lack some; it holds none that cannot be.
+What is called through an object is not followed, so that a list may lack some.
 """
 
 from __future__ import annotations
@@ -144,14 +144,21 @@ class _Definition:
 
     def _names(self) -> Iterator[tuple[str, str]]:
         origins = {**self.module.imports, **dict(_imported(self.statement))}
-        for entry in _run(self.statement):
-            for item in ast.walk(entry):
-                if isinstance(item, ast.Name):
-                    yield origins.get(item.id, (self.module.name, item.id))
-                elif isinstance(item, ast.Attribute):
-                    holder = item.value
-                    if isinstance(holder, ast.Name) and holder.id in origins:
-                        yield ".".join(origins[holder.id]), item.attr
+        items = [item for entry in _run(self.statement) for item in ast.walk(entry)]
+        services = {id(argument) for item in items for argument in _services(item)}
+        for item in items:
+            if isinstance(item, ast.Name) and id(item) not in services:
+                yield origins.get(item.id, (self.module.name, item.id))
+            elif isinstance(item, ast.Attribute):
+                holder = item.value
+                if isinstance(holder, ast.Name) and holder.id in origins:
+                    yield ".".join(origins[holder.id]), item.attr
+
+
+def _services(item: ast.AST) -> list[ast.expr]:
+    """The classes whose object a node asks for: how that is made is not the node's doing."""
+    asks = isinstance(item, ast.Call) and isinstance(item.func, ast.Attribute) and item.func.attr == "service"
+    return item.args if asks and isinstance(item, ast.Call) else []
 
 
 def _says_something(sentence: str) -> bool:

@@ -46,8 +46,8 @@ workflow. `graphcore nodes NAME` prints the same facts in a terminal.
 
 Each node has a drawing. Dots at the left are inputs and dots at the right are outputs, coloured by type, and the rows
 below are values with what they are at first. A hollow dot may stay without a link; a square is a list. Where a picture
-stands below, it shows what goes in, an arrow, and what comes out; the node itself made it (`python -m
-tools.node_pictures`), with the embedded models where it wants some. Values that are not the defaults stand below it.
+stands below, it shows what goes in, an arrow, and what comes out: the node itself made it, with the embedded models
+where it wants some, and with the values below it (`python -m tools.node_pictures` makes them anew).
 """
 
 
