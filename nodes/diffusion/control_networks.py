@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from nodes.diffusion.entries import rows_for, rows_of
-from nodes.diffusion.network import Residuals
+from nodes.diffusion.network import ForwardPass, Residuals
 from nodes.diffusion.region import Region
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class UNetControl:
-    """A ControlNetModel for UNets; `picture` (batch, channels, height, width) has `factor` pixels a latent cell."""
+class PictureControl:
+    """What is shown a picture (batch, channels, height, width), of `factor` pixels a latent cell."""
 
     module: Any
     picture: Tensor
@@ -29,82 +29,68 @@ class UNetControl:
     start: float
     end: float
 
-    def of_rows(self, rows: Sequence[int], batch: int) -> UNetControl:
+    def of_rows(self, rows: Sequence[int], batch: int) -> Self:
         """The same for these samples of a batch alone."""
         return replace(self, picture=rows_of(self.picture, rows, batch))
 
-    def __call__(
-        self,
-        x: Tensor,
-        timestep: Tensor,
-        conditions: Mapping[str, Tensor],
-        *,
-        batch: int,
-        regions: Sequence[Region | None],
-    ) -> Residuals:
+    def part(self, region: Region | None) -> Tensor:
+        """What a region shows of the picture."""
+        return self.picture if region is None else region.times(self.factor).of(self.picture)
+
+    def seen(self, forward: ForwardPass) -> Tensor:
+        """What the rows of a pass show of the picture."""
+        return torch.cat([rows_for(self.part(region), forward.batch) for region in forward.regions])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class UNetControl(PictureControl):
+    """A ControlNetModel for UNets."""
+
+    def __call__(self, forward: ForwardPass) -> Residuals:
         """Additions to the skip connections and behind the middle block (see `HintNetwork`)."""
         down, middle = self.module(
-            x,
-            timestep,
-            encoder_hidden_states=conditions["context"],
-            controlnet_cond=_cut(self.picture, regions, batch, self.factor),
+            forward.x,
+            forward.timestep,
+            encoder_hidden_states=forward.conditions["context"],
+            controlnet_cond=self.seen(forward),
             conditioning_scale=self.strength,
-            added_cond_kwargs=_sizes(conditions),
+            added_cond_kwargs=_sizes(forward.conditions),
             return_dict=False,
         )
         return Residuals(down=tuple(down), mid=middle)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class UnionControl:
+class UnionControl(PictureControl):
     """A ControlNetUnionModel; `kind` is the number of the kind of map that it is shown, None if it is not told."""
 
-    module: Any
-    picture: Tensor
-    factor: int
     kind: int | None
-    strength: float
-    start: float
-    end: float
 
-    def of_rows(self, rows: Sequence[int], batch: int) -> UnionControl:
-        """The same for these samples of a batch alone."""
-        return replace(self, picture=rows_of(self.picture, rows, batch))
-
-    def __call__(
-        self,
-        x: Tensor,
-        timestep: Tensor,
-        conditions: Mapping[str, Tensor],
-        *,
-        batch: int,
-        regions: Sequence[Region | None],
-    ) -> Residuals:
+    def __call__(self, forward: ForwardPass) -> Residuals:
         """Additions to the skip connections and behind the middle block (see `HintNetwork`)."""
-        picture = _cut(self.picture, regions, batch, self.factor)
+        x = forward.x
         if self.kind is None:
-            return self._untold(x, timestep, conditions, picture)
+            return self._untold(forward)
         kinds = torch.zeros(len(x), self.module.config.num_control_type, device=x.device)
         kinds[:, self.kind] = 1
         down, middle = self.module(
             x,
-            timestep,
-            encoder_hidden_states=conditions["context"],
-            controlnet_cond=[picture],
+            forward.timestep,
+            encoder_hidden_states=forward.conditions["context"],
+            controlnet_cond=[self.seen(forward)],
             control_type=kinds,
             control_type_idx=[self.kind],
             conditioning_scale=[self.strength],
-            added_cond_kwargs=_sizes(conditions),
+            added_cond_kwargs=_sizes(forward.conditions),
             return_dict=False,
         )
         return Residuals(down=tuple(down), mid=middle)
 
-    def _untold(
-        self, x: Tensor, timestep: Tensor, conditions: Mapping[str, Tensor], picture: Tensor
-    ) -> Residuals:
+    def _untold(self, forward: ForwardPass) -> Residuals:
         """Without a kind the picture is added as by a plain ControlNet, and all kinds are told to be absent."""
-        module, context = self.module, conditions["context"]
-        time = module.time_embedding(module.time_proj(timestep).to(x.dtype))
+        module, x, conditions = self.module, forward.x, forward.conditions
+        context = conditions["context"]
+        time = module.time_embedding(module.time_proj(forward.timestep).to(x.dtype))
         kinds = module.control_type_proj(torch.zeros(module.config.num_control_type, device=x.device))
         time = time + module.control_add_embedding(kinds.reshape(1, -1).to(x.dtype))
         if "size" in conditions:
@@ -112,7 +98,7 @@ class UnionControl:
             numbers = module.add_time_proj(sizes["time_ids"].flatten()).reshape(len(x), -1)
             pooled = torch.cat([sizes["text_embeds"], numbers.to(x.dtype)], dim=1)
             time = time + module.add_embedding(pooled)
-        hidden = module.conv_in(x) + module.controlnet_cond_embedding(picture)
+        hidden = module.conv_in(x) + module.controlnet_cond_embedding(self.seen(forward))
         skips = [hidden]
         for block in module.down_blocks:
             attends = getattr(block, "has_cross_attention", False)
@@ -128,47 +114,31 @@ class UnionControl:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TransformerControl:
-    """An SD3ControlNetModel; `latent` (batch, channels, height, width) is its picture as it reads it.
+class TransformerControl(PictureControl):
+    """An SD3ControlNetModel; its picture is a latent, as it reads it.
 
     `base` is the transformer that it goes with, whose places it shares where it has none of its own.
     """
 
-    module: Any
+    factor: int = 1
     base: Any
-    latent: Tensor
-    strength: float
-    start: float
-    end: float
 
-    def of_rows(self, rows: Sequence[int], batch: int) -> TransformerControl:
-        """The same for these samples of a batch alone."""
-        return replace(self, latent=rows_of(self.latent, rows, batch))
-
-    def __call__(
-        self,
-        x: Tensor,
-        timestep: Tensor,
-        conditions: Mapping[str, Tensor],
-        *,
-        batch: int,
-        regions: Sequence[Region | None],
-    ) -> Residuals:
+    def __call__(self, forward: ForwardPass) -> Residuals:
         """Additions behind each block of the transformer (see `HintNetwork`)."""
         module, patch = self.module, self.base.config.patch_size
-        hidden = _wrapped(x, patch)
+        hidden = _wrapped(forward.x, patch)
         if module.pos_embed is None:
             hidden = self.base.pos_embed(hidden)
-        pooled = conditions["pooled"]
+        pooled = forward.conditions["pooled"]
         if module.config.force_zeros_for_pooled_projection:
             pooled = torch.zeros_like(pooled)
         blocks = module(
             hidden_states=hidden,
-            controlnet_cond=_wrapped(_cut(self.latent, regions, batch, 1), patch),
+            controlnet_cond=_wrapped(self.seen(forward), patch),
             conditioning_scale=self.strength,
-            encoder_hidden_states=None if module.context_embedder is None else conditions["context"],
+            encoder_hidden_states=None if module.context_embedder is None else forward.conditions["context"],
             pooled_projections=pooled,
-            timestep=timestep,
+            timestep=forward.timestep,
             return_dict=False,
         )[0]
         layers = len(self.base.transformer_blocks)
@@ -176,42 +146,24 @@ class TransformerControl:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AdapterControl:
+class AdapterControl(PictureControl):
     """A T2IAdapter. What it makes of a picture depends on no noise, so it is computed once for each region."""
 
-    module: Any
-    picture: Tensor
-    factor: int
-    strength: float
-    start: float
-    end: float
-    _known: dict[Region | None, tuple[Tensor, ...]] = field(default_factory=dict)
+    _known: dict[Region | None, tuple[Tensor, ...]] = field(init=False, default_factory=dict)
 
-    def of_rows(self, rows: Sequence[int], batch: int) -> AdapterControl:
-        """The same for these samples of a batch alone."""
-        return replace(self, picture=rows_of(self.picture, rows, batch), _known={})
-
-    def __call__(
-        self,
-        x: Tensor,
-        timestep: Tensor,
-        conditions: Mapping[str, Tensor],
-        *,
-        batch: int,
-        regions: Sequence[Region | None],
-    ) -> Residuals:
+    def __call__(self, forward: ForwardPass) -> Residuals:
         """Additions within the downward blocks (see `HintNetwork`)."""
-        each = [self._features(region) for region in regions]
+        each = [self._features(region) for region in forward.regions]
         return Residuals(
             intrablock=tuple(
-                torch.cat([rows_for(features[level], batch) for features in each])
+                torch.cat([rows_for(features[level], forward.batch) for features in each])
                 for level in range(len(each[0]))
             )
         )
 
     def _features(self, region: Region | None) -> tuple[Tensor, ...]:
         if region not in self._known:
-            picture = self.picture if region is None else region.times(self.factor).of(self.picture)
+            picture = self.part(region)
             multiple = self.module.downscale_factor
             height, width = picture.shape[-2:]
             padded = functional.pad(picture, (0, -width % multiple, 0, -height % multiple), mode="replicate")
@@ -225,12 +177,6 @@ def _sizes(conditions: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {}
     coarse, fine = conditions["size"].float().chunk(2, dim=1)
     return {"text_embeds": conditions["pooled"], "time_ids": coarse + fine}
-
-
-def _cut(picture: Tensor, regions: Sequence[Region | None], batch: int, factor: int) -> Tensor:
-    """The parts of a picture that the rows of a pass see."""
-    parts = [picture if region is None else region.times(factor).of(picture) for region in regions]
-    return torch.cat([rows_for(part, batch) for part in parts])
 
 
 def _wrapped(x: Tensor, patch: int) -> Tensor:

@@ -18,7 +18,7 @@ from nodes.context_options import ContextOption
 from nodes.diffusion.context_windows import Window, weights_of, windows_at
 from nodes.diffusion.entries import Entry, rows_for
 from nodes.diffusion.guidance import NEGATIVE, Branch, Guide, Predictions
-from nodes.diffusion.network import HintNetwork, Network
+from nodes.diffusion.network import ForwardPass, HintNetwork, Network
 from nodes.diffusion.samplers.protocol import DenoisedPair
 
 MOST_REPEATS = 4
@@ -161,10 +161,16 @@ class Denoiser:
         timestep = network.parameterization.timestep(sigma).to(x.device).expand(len(seen))
         conditions = self._conditions([job.entry for job in group], batch)
         residuals = None
-        regions = [job.entry.region for job in group]
+        forward = ForwardPass(
+            x=scaled,
+            timestep=timestep,
+            conditions=conditions,
+            batch=batch,
+            regions=[job.entry.region for job in group],
+        )
         for hint in group[0].entry.hints:
             if hint.acts(float(sigma)):
-                added = hint.network(scaled, timestep, conditions, batch=batch, regions=regions)
+                added = hint.network(forward)
                 residuals = added if residuals is None else residuals + added
         if residuals is not None:
             self.check_cancelled()

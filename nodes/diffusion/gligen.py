@@ -18,9 +18,8 @@ from nodes.diffusion.clip_tower import ClipTower
 from nodes.diffusion.layouts import gligen, unet
 from nodes.diffusion.layouts.gligen import GligenNetwork
 from nodes.diffusion.layouts.rules import NOT_THERE
-from nodes.diffusion.network import Grounding, Residuals
+from nodes.diffusion.network import ForwardPass, Grounding, Residuals
 from nodes.diffusion.part import Part, below
-from nodes.diffusion.region import Region
 from nodes.diffusion.safetensors_header import read_header
 from nodes.diffusion.text_encoder import TextEncoder
 from nodes.steering import GligenBox
@@ -132,17 +131,9 @@ class GroundingPrompt:
         """The same for these samples of a batch alone."""
         return self
 
-    def __call__(
-        self,
-        x: Tensor,
-        timestep: Tensor,
-        conditions: Mapping[str, Tensor],
-        *,
-        batch: int,
-        regions: Sequence[Region | None],
-    ) -> Residuals:
+    def __call__(self, forward: ForwardPass) -> Residuals:
         """Gated attention to the boxes, in each transformer block."""
-        return Residuals(grounding=Grounding(fusers=self._fusers(), tokens=conditions[NAME]))
+        return Residuals(grounding=Grounding(fusers=self._fusers(), tokens=forward.conditions[NAME]))
 
     def _fusers(self) -> dict[str, Any]:
         return {name: self.network.fusers[place] for name, place in self.places.items()}

@@ -114,7 +114,7 @@ class HintResolver:
         if control.part.kind == "sd3_controlnet":
             latent = self._encoded(hint, control)
             base = getattr(self.network, "module", None)
-            return TransformerControl(module=module, base=base, latent=latent, **acts)
+            return TransformerControl(module=module, base=base, picture=latent, **acts)
         if control.part.kind == "lllite":
             return self._lllite(hint, module, acts)
         if control.part.kind == "t2i_adapter":

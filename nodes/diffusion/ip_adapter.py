@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from nodes.diffusion.entries import rows_for, rows_of
 from nodes.diffusion.layouts import ip_adapter
 from nodes.diffusion.layouts.ip_adapter import IpAdapterNetwork
 from nodes.diffusion.layouts.rules import NOT_THERE
-from nodes.diffusion.network import Residuals
+from nodes.diffusion.network import ForwardPass, Residuals
 from nodes.diffusion.part import Part
 from nodes.diffusion.region import Region, resized_mask
 from nodes.diffusion.safetensors_header import read_header
@@ -91,25 +91,18 @@ class ImagePrompt:
         """The same for these samples of a batch alone."""
         return self if self.mask is None else replace(self, mask=rows_of(self.mask, rows, batch))
 
-    def __call__(
-        self,
-        x: Tensor,
-        timestep: Tensor,
-        conditions: Mapping[str, Tensor],
-        *,
-        batch: int,
-        regions: Sequence[Region | None],
-    ) -> Residuals:
+    def __call__(self, forward: ForwardPass) -> Residuals:
         """An addition to each cross-attention."""
         mask = None
         if self.mask is not None:
-            mask = torch.cat([rows_for(self._seen(self.mask, region), batch) for region in regions])
+            seen = [self._seen(self.mask, region) for region in forward.regions]
+            mask = torch.cat([rows_for(part, forward.batch) for part in seen])
         addition = _ImageAttention(
             network=self.network,
-            tokens=conditions[self.name],
+            tokens=forward.conditions[self.name],
             strength=self.strength,
             mask=mask,
-            size=(x.shape[-2], x.shape[-1]),
+            size=(forward.x.shape[-2], forward.x.shape[-1]),
         )
         return Residuals(attention=(addition,))
 

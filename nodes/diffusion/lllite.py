@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from graphcore.errors import InputError
-from nodes.diffusion.entries import rows_for, rows_of
-from nodes.diffusion.layouts.lllite import PREFIX, LlliteLayer
-from nodes.diffusion.network import InputAddition, Residuals
+from nodes.diffusion.control_networks import PictureControl
+from nodes.diffusion.entries import rows_for
+from nodes.diffusion.layouts.lllite import PREFIX
+from nodes.diffusion.network import ForwardPass, InputAddition, Residuals
 from nodes.diffusion.patches.module_names import module_names
 from nodes.diffusion.region import Region
 
@@ -44,42 +45,25 @@ def is_for_sdxl(layers: Mapping[str, Any]) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LlliteControl:
+class LlliteControl(PictureControl):
     """A ControlNet-LLLite with its picture (batch, 3, height, width) in [-1, 1], of `factor` pixels a latent cell.
 
     `names` says which layer of the UNet each of `module`'s belongs to.
     """
 
-    module: Any
     names: Mapping[str, str]
-    picture: Tensor
-    factor: int
-    strength: float
-    start: float
-    end: float
-    _seen: dict[tuple[str, Region | None], Tensor] = field(default_factory=dict)
+    _seen: dict[tuple[str, Region | None], Tensor] = field(init=False, default_factory=dict)
 
-    def of_rows(self, rows: Sequence[int], batch: int) -> LlliteControl:
-        """The same for these samples of a batch alone."""
-        return replace(self, picture=rows_of(self.picture, rows, batch), _seen={})
-
-    def __call__(
-        self,
-        x: Tensor,
-        timestep: Tensor,
-        conditions: Mapping[str, Tensor],
-        *,
-        batch: int,
-        regions: Sequence[Region | None],
-    ) -> Residuals:
+    def __call__(self, forward: ForwardPass) -> Residuals:
         """Additions to what layers take."""
         additions: dict[str, InputAddition] = {
-            self.names[layer]: partial(self._added, layer, batch, tuple(regions)) for layer in self.module
+            self.names[layer]: partial(self._added, layer, forward) for layer in self.module
         }
         return Residuals(inputs=(additions,))
 
-    def _added(self, layer: str, batch: int, regions: Sequence[Region | None], x: Tensor) -> Tensor:
-        seen = torch.cat([rows_for(self._picture(layer, region), batch) for region in regions])
+    def _added(self, layer: str, forward: ForwardPass, x: Tensor) -> Tensor:
+        pictures = [self._picture(layer, region) for region in forward.regions]
+        seen = torch.cat([rows_for(picture, forward.batch) for picture in pictures])
         if (len(seen), _places(seen)) != (len(x), _places(x)):
             raise InputError(
                 "ControlNet-LLLite does not go together with nodes that cut or merge what attention sees (HyperTile, "
@@ -93,8 +77,7 @@ class LlliteControl:
         """What a layer sees of the picture, computed once a run."""
         key = (layer, region)
         if key not in self._seen:
-            part = self.picture if region is None else region.times(self.factor).of(self.picture)
-            self._seen[key] = self.module[layer].picture(part)
+            self._seen[key] = self.module[layer].picture(self.part(region))
         return self._seen[key]
 
 

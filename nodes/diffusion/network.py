@@ -142,12 +142,25 @@ def _sum(left: tuple[Tensor, ...], right: tuple[Tensor, ...]) -> tuple[Tensor, .
     return tuple(one + other for one, other in zip(left, right, strict=True))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ForwardPass:
+    """A forward pass as hints see it: the network's arguments, and what their rows are.
+
+    Rows are whole batches one after another: row r belongs to sample r % batch, and shows the part of the latent that
+    is `regions[r // batch]` (None: all of it).
+    """
+
+    x: Tensor
+    timestep: Tensor
+    conditions: Mapping[str, Tensor]
+    batch: int
+    regions: Sequence[Region | None]
+
+
 class HintNetwork(Protocol):
     """A hint made ready to compute (a loaded ControlNet with its picture and strength).
 
-    It acts between `start` and `end`, shares of the schedule. Called with the very arguments of the network,
-    whose rows are whole batches one after another: row r belongs to sample r % batch, and shows the part of the
-    latent that is `regions[r // batch]` (None: all of it).
+    It acts between `start` and `end`, shares of the schedule, before each forward pass of the network.
     """
 
     @property
@@ -156,15 +169,7 @@ class HintNetwork(Protocol):
     @property
     def end(self) -> float: ...
 
-    def __call__(
-        self,
-        x: Tensor,
-        timestep: Tensor,
-        conditions: Mapping[str, Tensor],
-        *,
-        batch: int,
-        regions: Sequence[Region | None],
-    ) -> Residuals: ...
+    def __call__(self, forward: ForwardPass) -> Residuals: ...
 
     def of_rows(self, rows: Sequence[int], batch: int) -> HintNetwork:
         """The same for these samples of a batch alone."""

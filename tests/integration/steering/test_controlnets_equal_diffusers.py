@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nodes.control import UNION_NUMBERS
 from nodes.diffusion.control_networks import UnionControl
+from nodes.diffusion.network import ForwardPass
 from nodes.diffusion.noise import starting_noise
 from nodes.diffusion.parameterization import RectifiedFlow
 from nodes.diffusion.schedules import scheduled_sigmas
@@ -186,11 +187,11 @@ def test_a_union_that_is_not_told_the_kind_adds_the_picture_plainly(tmp_path: Pa
     }
     x = torch.randn(2, 4, 8, 8, generator=stream)
     settings: dict[str, Any] = {"picture": pixels(picture()), "factor": 8, "strength": 0.5}
+    forward = ForwardPass(
+        x=x, timestep=torch.full((2,), 500.0), conditions=conditions, batch=1, regions=(None, None)
+    )
     both = [
-        UnionControl(module=module, kind=kind, start=0.0, end=1.0, **settings)(
-            x, torch.full((2,), 500.0), conditions, batch=1, regions=(None, None)
-        )
-        for kind in (None, 3)
+        UnionControl(module=module, kind=kind, start=0.0, end=1.0, **settings)(forward) for kind in (None, 3)
     ]
     for one, other in zip(both[0].down, both[1].down, strict=True):
         torch.testing.assert_close(one, other)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nodes.diffusion.control_networks import AdapterControl, UNetControl
+from nodes.diffusion.network import ForwardPass
 from nodes.diffusion.region import Region
 from tests.integration.steering.steered import assert_alike, model_folder, ours, picture, saved
 from tests.models import TinyModels, sd1_parts
@@ -173,16 +174,18 @@ def test_where_the_network_sees_a_part_so_does_the_controlnet() -> None:
     conditions = {"context": torch.randn(2, 7, 64, generator=stream)}
     acts = {"strength": 1.0, "start": 0.0, "end": 1.0, "factor": 8}
     for kind, module in ((UNetControl, control_net()), (AdapterControl, adapter())):
-        together = kind(module=module, picture=shown, **acts)(x, steps, conditions, batch=1, regions=regions)
+        both = ForwardPass(x=x, timestep=steps, conditions=conditions, batch=1, regions=regions)
+        together = kind(module=module, picture=shown, **acts)(both)
         corners = (shown[..., :32, :32], shown[..., 32:, 32:])
         for row, corner in enumerate(corners):
-            alone = kind(module=module, picture=corner, **acts)(
-                x[row : row + 1],
-                steps[:1],
-                {"context": conditions["context"][row : row + 1]},
+            one_row = ForwardPass(
+                x=x[row : row + 1],
+                timestep=steps[:1],
+                conditions={"context": conditions["context"][row : row + 1]},
                 batch=1,
                 regions=(None,),
             )
+            alone = kind(module=module, picture=corner, **acts)(one_row)
             for one, other in zip(
                 together.down + together.intrablock, alone.down + alone.intrablock, strict=True
             ):
