@@ -11,7 +11,7 @@ PYTEST_WORKERS ?= 2
 PYTEST ?= $(BIN)/pytest -n $(PYTEST_WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test clients browser hammer endurance check lint types docs docs-check gallery bench bench-smoke clean
+.PHONY: help setup demo test clients browser hammer endurance check lint types docs docs-check gallery node-pictures bench bench-smoke clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -61,6 +61,9 @@ docs: $(STAMP) ## Write the generated pages anew
 
 gallery: $(STAMP) ## Run the shipped workflows for docs/gallery.md (minutes)
 	$(BIN)/python -m tools.gallery
+
+node-pictures: $(STAMP) ## Run the nodes for the pictures of docs/nodes (minutes); `make docs` then shows them
+	$(BIN)/python -m tools.node_pictures
 
 docs-check: $(STAMP)
 	$(BIN)/python -m tools.docs --check
