@@ -164,6 +164,21 @@ def changed(name: str, **tensors: Tensor | None) -> State:
             r"'layers.0.swin3.norm1.weight' is missing",
         ),
         (changed("HAT", **{"conv_last.weight": None}), "layers are not those of HAT"),
+        (
+            changed(
+                "HAT",
+                **{"layers.0.residual_group.overlap_attn.relative_position_bias_table": torch.zeros(4, 2)},
+            ),
+            "layers are not those of HAT",
+        ),
+        (
+            changed("SwinIR classical", **{"layers.99999999.conv.weight": torch.zeros(1)}),
+            "not those of SwinIR",
+        ),
+        (
+            changed("DAT", **{"layers.0.blocks.0.attn.attns.0.rpe_biases": torch.full((21, 2), 1e9)}),
+            "those of DAT",
+        ),
         (changed("SPAN", **{"upsampler.0.weight": torch.zeros(2, 8, 3, 3)}), "not those of SPAN|channels"),
     ],
 )

@@ -48,6 +48,17 @@ class Architecture:
 
 
 def layers(shapes: Shapes, prefix: str) -> int:
-    """How many numbered layers stand under a prefix: one more than the highest number."""
+    """How many numbered layers stand under a prefix: one more than the highest number.
+
+    Raises ValueError if there is none, or if the number is higher than there are tensors.
+    """
     numbers = {name[len(prefix) :].partition(".")[0] for name in shapes if name.startswith(prefix)}
-    return 1 + max(int(number) for number in numbers if number.isdigit())
+    count = 1 + max(int(number) for number in numbers if number.isdigit())
+    require(count <= len(shapes))
+    return count
+
+
+def require(*conditions: bool) -> None:
+    """Raise ValueError, one of `NOT_THERE`, unless all are true of a file's shapes."""
+    if not all(conditions):
+        raise ValueError("the layers do not fit each other")

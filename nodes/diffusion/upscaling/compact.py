@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nodes.diffusion.layouts.unet import Shapes
-from nodes.diffusion.upscaling.architecture import Architecture, Design, TensorReader
+from nodes.diffusion.upscaling.architecture import Architecture, Design, TensorReader, require
 
 
 class SrvggNet(nn.Module):
@@ -40,6 +40,7 @@ def _design(shapes: Shapes, read: TensorReader) -> Design | str:
     del read
     indices = [int(name.split(".")[1]) for name in shapes if re.fullmatch(r"body\.\d+\.weight", name)]
     first, last = shapes["body.0.weight"], shapes[f"body.{max(indices)}.weight"]
+    require(max(indices) < 2 * len(shapes))
     channels = first[1]
     scale = math.isqrt(last[0] // max(channels, 1))
     if len(last) != 4 or last[0] != channels * scale**2 or len(shapes.get("body.1.weight", (0, 0))) != 1:

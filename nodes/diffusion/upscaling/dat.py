@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nodes.diffusion.layouts.unet import Shapes
-from nodes.diffusion.upscaling.architecture import RGB_MEAN, Architecture, Design, TensorReader, layers
+from nodes.diffusion.upscaling.architecture import (
+    RGB_MEAN,
+    Architecture,
+    Design,
+    TensorReader,
+    layers,
+    require,
+)
 from nodes.diffusion.upscaling.tails import Tail, add_tail, enlarged, tail_of, tail_scale
 from nodes.diffusion.upscaling.windows import (
     attention,
@@ -250,6 +257,7 @@ def _design(shapes: Shapes, read: TensorReader) -> Design | str:
     if DISTANCES not in shapes:
         return "it does not tell how large its windows are"
     height, width = (int(far) + 1 for far in read(DISTANCES)[-1])
+    require(min(height, width) > 0, (2 * height - 1) * (2 * width - 1) == shapes[DISTANCES][0])
     groups = range(layers(shapes, "layers."))
     tail = tail_of(shapes)
     sizes = Sizes(
@@ -264,6 +272,7 @@ def _design(shapes: Shapes, read: TensorReader) -> Design | str:
         biased="layers.0.blocks.0.attn.qkv.bias" in shapes,
         three="conv_after_body.0.weight" in shapes,
     )
+    require(*(sizes.width % heads == 0 for heads in sizes.heads))
     return Design(
         make=lambda: Dat(sizes),
         scale=sizes.scale,

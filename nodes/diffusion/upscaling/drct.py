@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nodes.diffusion.layouts.unet import Shapes
-from nodes.diffusion.upscaling.architecture import RGB_MEAN, Architecture, Design, TensorReader, layers
+from nodes.diffusion.upscaling.architecture import (
+    RGB_MEAN,
+    Architecture,
+    Design,
+    TensorReader,
+    layers,
+    require,
+)
 from nodes.diffusion.upscaling.tails import add_tail, enlarged, tail_scale
 from nodes.diffusion.upscaling.windows import SwinBlock, convolved, padded, shift_mask, window_of
 
@@ -114,6 +121,8 @@ def _design(shapes: Shapes, read: TensorReader) -> Design | str:
         shifts="layers.0.swin2.attn_mask" in shapes or not indexed,
         convolves="conv_after_body.weight" in shapes,
     )
+    widths = [sizes.width + number * sizes.growth for number in range(BLOCKS)]
+    require(*(w % heads == 0 for group in sizes.heads for w, heads in zip(widths, group, strict=True)))
     return Design(
         make=lambda: Drct(sizes),
         scale=sizes.scale,

@@ -15,7 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nodes.diffusion.layouts.unet import Shapes
-from nodes.diffusion.upscaling.architecture import RGB_MEAN, Architecture, Design, TensorReader, layers
+from nodes.diffusion.upscaling.architecture import (
+    RGB_MEAN,
+    Architecture,
+    Design,
+    TensorReader,
+    layers,
+    require,
+)
 from nodes.diffusion.upscaling.tails import add_tail, enlarged, tail_scale
 from nodes.diffusion.upscaling.windows import (
     FeedForward,
@@ -219,6 +226,8 @@ def _design(shapes: Shapes, read: TensorReader) -> Design | str:
         biased=block + "attn.qkv.bias" in shapes,
         convolves="conv_after_body.weight" in shapes,
     )
+    border = sizes.seen - sizes.window
+    require(border >= 0, border % 2 == 0, *(sizes.width % heads == 0 for heads in sizes.heads))
     return Design(
         make=lambda: Hat(sizes),
         scale=sizes.scale,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nodes.diffusion.layouts.unet import Shapes
-from nodes.diffusion.upscaling.architecture import Architecture, Design, TensorReader, layers
+from nodes.diffusion.upscaling.architecture import Architecture, Design, TensorReader, layers, require
 from nodes.diffusion.upscaling.windows import ChannelNorm, attention, headed, relative_index, window_of
 
 HEADS = 4
@@ -257,6 +257,7 @@ def _design(shapes: Shapes, read: TensorReader) -> Design | str:
         placed=TABLE in shapes,
         biased="input.bias" in shapes,
     )
+    require(sizes.width % HEADS == 0)
     return Design(
         make=lambda: OmniSr(sizes),
         scale=scale,

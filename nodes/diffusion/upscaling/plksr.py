@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nodes.diffusion.layouts.unet import Shapes
-from nodes.diffusion.upscaling.architecture import Architecture, Design, TensorReader, layers
+from nodes.diffusion.upscaling.architecture import Architecture, Design, TensorReader, layers, require
 from nodes.diffusion.upscaling.dysample import DySample
 from nodes.diffusion.upscaling.windows import ChannelNorm
 
@@ -143,12 +143,14 @@ def _design(shapes: Shapes, read: TensorReader) -> Design | str:
         layer_norm="feats.1.layer_norm.weight" in shapes,
         groups=None if places is None else places[1] // (2 * scale**2),
     )
+    grouped = real and not sizes.layer_norm
+    require(not grouped or sizes.width % NORM_GROUPS == 0)
     return Design(
         make=lambda: Plksr(sizes),
         scale=scale,
         takes=shapes["feats.0.weight"][1],
         gives=last[0] // max(scale, 1) ** 2,
-        half=not real or sizes.layer_norm,
+        half=not grouped,
     )
 
 

@@ -12,7 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nodes.diffusion.layouts.unet import Shapes
-from nodes.diffusion.upscaling.architecture import RGB_MEAN, Architecture, Design, TensorReader, layers
+from nodes.diffusion.upscaling.architecture import (
+    RGB_MEAN,
+    Architecture,
+    Design,
+    TensorReader,
+    layers,
+    require,
+)
 from nodes.diffusion.upscaling.tails import Tail, add_tail, enlarged, tail_of, tail_scale
 from nodes.diffusion.upscaling.windows import (
     SwinBlock,
@@ -139,6 +146,7 @@ def _design(shapes: Shapes, read: TensorReader) -> Design | str:
         three="conv_after_body.0.weight" in shapes,
         biased=block + "attn.qkv.bias" in shapes,
     )
+    require(*(sizes.width % heads == 0 for heads in sizes.heads))
     last = shapes["conv_last.weight"][0] if tail != "pixelshuffledirect" else 3
     return Design(
         make=lambda: SwinIr(sizes),
