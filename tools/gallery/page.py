@@ -28,7 +28,7 @@ These run out of the box, with [the embedded model](embedded-model.md). Other ch
 YOURS: Final = """\
 ## With models of yours
 
-These name files as they were published, and look for them below `--models-dir`; others of the same kind do as well.
+These name published files, and look for them below `--models-dir`; others of the same kind do as well.
 Pictures are looked for in `--input-dir`. Files that are not there are told before anything runs.
 """
 ABOUT: Final[Mapping[str, str]] = {
