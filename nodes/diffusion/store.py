@@ -52,6 +52,8 @@ from nodes.diffusion.weights import expected_bytes, patched
 from nodes.values import Clip, FileRef, Model, Vae
 
 OpenedT = TypeVar("OpenedT")
+EMBEDDING_SUFFIXES = ("", ".safetensors", ".pt", ".bin")
+"""What names of embeddings in prompts may leave out; pickles are found so that they are refused by name."""
 
 
 class ModelStore:
@@ -101,7 +103,8 @@ class ModelStore:
             be_deterministic()
 
         def embedding(name: str) -> Path | None:
-            return files.find("embeddings", name) or files.find("embeddings", f"{name}.safetensors")
+            found = (files.find("embeddings", name + suffix) for suffix in EMBEDDING_SUFFIXES)
+            return next((path for path in found if path is not None), None)
 
         def unchanged(file: FileRef) -> Path:
             path = files.resolve(file.kind, file.name)

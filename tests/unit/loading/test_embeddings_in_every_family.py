@@ -11,6 +11,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphcore import Context, InputError, ModelFileError, detached_context
+from nodes.diffusion.conversion.convert import convert_checkpoint
+from nodes.diffusion.conversion.single_file import Changes
 from nodes.loaders import load_checkpoint
 from nodes.text import clip_encode
 from nodes.values import ConditioningEntry
@@ -83,6 +85,24 @@ def test_the_key_that_diffusers_gives_is_the_token_itself(
     found = encoded(ctx, tiny_models, "sd1", "a embedding:style, cat")
     expected = encoded(ctx, tiny_models, "sd1", "a red, cat")
     torch.testing.assert_close(found.embeddings, expected.embeddings)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".bin"])
+def test_pickled_embeddings_are_refused_and_can_be_converted(
+    ctx: Context, tiny_models: TinyModels, tmp_path: Path, suffix: str
+) -> None:
+    """A1111's `.pt` and diffusers' `.bin`, as people have them."""
+    learned, folder = vectors("sd1", "clip_l", "red", "cat"), tmp_path / "embeddings"
+    kinds = {
+        ".pt": {"string_to_param": {"*": learned}, "name": "style", "step": 500},
+        ".bin": {"<s>": learned},
+    }
+    torch.save(kinds[suffix], folder / f"style{suffix}")
+    with pytest.raises(ModelFileError, match=rf"convert-checkpoint style\{suffix} style\.safetensors"):
+        encoded(ctx, tiny_models, "sd1", "a embedding:style")
+    convert_checkpoint(folder / f"style{suffix}", folder / "style.safetensors", Changes())
+    found = encoded(ctx, tiny_models, "sd1", "a embedding:style")
+    torch.testing.assert_close(found.embeddings, encoded(ctx, tiny_models, "sd1", "a red cat").embeddings)
 
 
 def test_an_embedding_of_another_family_is_refused(
