@@ -19,6 +19,11 @@ _FILES = (
     ("clip_vision/scenes-vision.safetensors", "CLIP vision tower beside the checkpoint's text encoder"),
     ("controlnet/scenes-outlines.safetensors", "ControlNet of outlines as the Canny node draws them"),
     ("upscale_models/scenes-2x.safetensors", "twice the side, SRVGGNetCompact"),
+    (
+        "diffusion_models/scenes-inpainting.safetensors",
+        "UNet of nine channels for inpainting, with the checkpoint's text encoder and VAE",
+    ),
+    ("embeddings/scenes-harbour.safetensors", "textual inversion of a motif, four vectors"),
     ("loras/scenes-teal.safetensors", "LoRA of a style that training had left out, kohya's layout"),
 )
 _STAGES = (
@@ -29,20 +34,27 @@ _STAGES = (
     ("refining", "less dwelling on strong noise, which brought outlines"),
     ("pair-reading", "captions again, mostly of two things"),
     ("finishing", "more shapes and pairs; styles and skulls oftener in its second part"),
+    (
+        "polishing",
+        "UNet alone: a quarter of the batches at 192, a fifth at 256 pixels; forms count threefold",
+    ),
     ("decoder", "whole pictures, latents unchanged"),
+    ("sharpening", "decoder alone, crops around things, latents unchanged"),
     ("safety", "drawings and pictures of the checkpoint"),
     ("vision", "contrast of drawings and captions, text encoder fixed"),
     ("control", "UNet fixed"),
+    ("inpainting", "the UNet of `finishing`, five more channels"),
+    ("embedding", "everything but four vectors fixed"),
     ("upscaler", "pairs drawn at 256 and 128 pixels"),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """Share right of a number of checks."""
+    """Share right (or mean) of a number of checks."""
 
     name: str
-    right: float
+    value: str
     checks: int
 
 
@@ -73,7 +85,7 @@ def stages_table(state: Path) -> str:
 
 def figures_table(figures: Sequence[Figure]) -> str:
     """The examiner's figures."""
-    rows = [f"| {f.name} | {f.right:.1%} | {f.checks} |" for f in figures]
+    rows = [f"| {f.name} | {f.value} | {f.checks} |" for f in figures]
     return "\n".join(["| checked | right | checks |", "| --- | --- | --- |", *rows])
 
 
@@ -81,7 +93,12 @@ def read_figures(path: Path) -> list[Figure]:
     """What `examine --json` wrote."""
     found: Mapping[str, Mapping[str, float]] = json.loads(path.read_text())
     return [
-        Figure(name=name, right=entry["right"], checks=int(entry["checks"])) for name, entry in found.items()
+        Figure(
+            name=name,
+            value=f"{entry['right']:.1%}" if "right" in entry else f"{entry['mean']:.3f}",
+            checks=int(entry["checks"]),
+        )
+        for name, entry in found.items()
     ]
 
 

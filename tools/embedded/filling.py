@@ -31,7 +31,15 @@ from tools.embedded.measuring import thing_colours, thing_kinds
 from tools.embedded.models import NOISE_SCHEDULE, plain_unet
 from tools.embedded.sampling import as_image, contact_sheet, encoded
 from tools.embedded.vae_stage import as_pixels
-from tools.embedded.world import OBJECTS, PHASES, SHAPES, Draw, Scene, distinct_colours
+from tools.embedded.world import (
+    OBJECTS,
+    PHASES,
+    SHAPES,
+    Draw,
+    Scene,
+    distinct_colours,
+    surrounding_colours,
+)
 
 _MARGIN = 5
 _BATCH = 8
@@ -57,10 +65,10 @@ class Filled:
     scenery_error: float
 
 
-def cases(count: int) -> list[Case]:
-    """`count` replacements, the same every time."""
+def cases(count: int, *, bare: bool = False) -> list[Case]:
+    """`count` replacements, the same every time; the prompt tells the whole scene, or if `bare` the new thing alone."""
     rng = random.Random("replacements")
-    return [_case(rng) for _ in range(count)]
+    return [_case(rng, bare) for _ in range(count)]
 
 
 def fill(
@@ -134,9 +142,11 @@ def main(arguments: list[str] | None = None) -> int:
         "--sheet", type=Path, help="write before, blended and nine channels in turn as one PNG"
     )
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--bare", action="store_true", help="prompts name the new thing and nothing else")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    parts, eye, some = load(options.checkpoint), load_eye(options.eye), cases(options.count)
+    parts, eye = load(options.checkpoint), load_eye(options.eye)
+    some = cases(options.count, bare=options.bare)
     ways: dict[str, Callable[[], UNet2DConditionModel]] = {
         "blended": lambda: parts.unet,
         "nine channels": lambda: load_inpainting(options.inpainting),
@@ -162,14 +172,13 @@ def _filled(parts: Parts, unet: UNet2DConditionModel, some: Sequence[Case]) -> l
     ]
 
 
-def _case(rng: random.Random) -> Case:
+def _case(rng: random.Random, bare: bool) -> Case:
     scene = Draw(PHASES[rng.choice(("two", "light", "pairs"))], rng).scene()
     while scene.counted or scene.style != "plain" or any(t.kind == "skull" for t in scene.things):
         scene = Draw(PHASES[rng.choice(("two", "light", "pairs"))], rng).scene()
     old = scene.things[0]
     kinds = SHAPES if old.kind in SHAPES else tuple(kind for kind in OBJECTS if kind != "balloon")
-    taken = {thing.colour for thing in scene.things} | {scene.background or "", "white"}
-    taken |= {"blue", "orange", "pink", "black", "green", "yellow"} if scene.background is None else set()
+    taken = {old.colour} | surrounding_colours(scene)
     new = replace(
         old,
         kind=rng.choice([kind for kind in kinds if kind != old.kind]),
@@ -180,7 +189,7 @@ def _case(rng: random.Random) -> Case:
     return Case(
         before=drawn(scene, steady=True).picture,
         after=after,
-        text=caption(after, rng, FULL),
+        text=f"a {new.colour} {new.kind}" if bare else caption(after, rng, FULL),
         hole=_hole(scene, after),
         seed=seed,
     )

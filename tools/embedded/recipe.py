@@ -120,7 +120,7 @@ class Recipe:
     vision_batch: int = 48
     vision_size: Mapping[str, int] = field(default_factory=lambda: {"width": 128, "layers": 4})
     masked_pictures: int = 6144
-    inpainting_steps: int = 2200
+    inpainting_steps: int = 1600
     inpainting_rate: float = 4e-4
     inpainting_batch: int = 32
     inpainting_shares: Mapping[str, float] = field(

@@ -189,6 +189,14 @@ class Draw:
         )
 
 
+def surrounding_colours(scene: Scene) -> set[str]:
+    """The colours of the background, or of sky, ground and clouds."""
+    if scene.background is not None:
+        return {scene.background}
+    clouds = {"white"} if scene.clouds else set()
+    return _SKY_COLOURS[str(scene.sky)] | _GROUND_COLOURS[str(scene.ground)] | clouds
+
+
 COUNT_SPOTS: dict[int, tuple[tuple[int, int], ...]] = {
     2: ((0, 1), (2, 1)),
     3: ((0, 1), (1, 1), (2, 1)),
