@@ -24,7 +24,9 @@ def clip_encode(ctx: Context, text: Prompt, clip: Clip) -> Conditioning:
 
     with ctx.service(ModelStore).text_encoder(clip) as encoder:
         encoded = encoder.encode(text, layer=clip.stop_at_layer)
-    return Conditioning((ConditioningEntry(embeddings=encoded.embeddings, pooled=encoded.pooled),))
+    return Conditioning(
+        (ConditioningEntry(embeddings=encoded.embeddings, pooled=encoded.pooled, extra=clip.carried),)
+    )
 
 
 @node("CLIPSetLastLayer", category="conditioning", title="CLIP Set Last Layer")
@@ -66,7 +68,10 @@ def clip_encode_sdxl(
         encoded = encoder.encode({"clip_g": text_g, "clip_l": text_l}, layer=clip.stop_at_layer)
     size = (height, width, crop_h, crop_w, target_height, target_width)
     entry = ConditioningEntry(
-        embeddings=encoded.embeddings, pooled=encoded.pooled, size=tuple(float(side) for side in size)
+        embeddings=encoded.embeddings,
+        pooled=encoded.pooled,
+        size=tuple(float(side) for side in size),
+        extra=clip.carried,
     )
     return Conditioning((entry,))
 
@@ -92,7 +97,10 @@ def clip_encode_sdxl_refiner(
     with ctx.service(ModelStore).text_encoder(clip) as encoder:
         encoded = encoder.encode(text, layer=clip.stop_at_layer)
     size = (float(height), float(width), 0.0, 0.0, ascore)
-    return Conditioning((ConditioningEntry(embeddings=encoded.embeddings, pooled=encoded.pooled, size=size),))
+    entry = ConditioningEntry(
+        embeddings=encoded.embeddings, pooled=encoded.pooled, size=size, extra=clip.carried
+    )
+    return Conditioning((entry,))
 
 
 @node(
@@ -131,4 +139,6 @@ def clip_encode_sd3(
                 code="wrong-family",
             )
         encoded = encoder.encode(texts, layer=clip.stop_at_layer)
-    return Conditioning((ConditioningEntry(embeddings=encoded.embeddings, pooled=encoded.pooled),))
+    return Conditioning(
+        (ConditioningEntry(embeddings=encoded.embeddings, pooled=encoded.pooled, extra=clip.carried),)
+    )

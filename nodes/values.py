@@ -209,12 +209,14 @@ class Clip:
     """A model's text encoders, by reference; several files where a family keeps them apart.
 
     `stop_at_layer` counts from the end: -1 is the last hidden layer, -2 the one before it; None is the family's own.
+    `carried` goes along into the `extra` of what it encodes.
     """
 
     files: tuple[FileRef, ...]
     family: str | None = None
     patches: tuple[Patch, ...] = ()
     stop_at_layer: int | None = None
+    carried: tuple[tuple[str, object], ...] = ()
 
 
 @socket("VAE")

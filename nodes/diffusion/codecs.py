@@ -20,7 +20,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from graphcore.cache.codec import Codec
-from nodes import guidance_options, merges, network_options, steering, upscaling, values
+from nodes import guidance_options, hook_values, merges, network_options, steering, upscaling, values
 from nodes.diffusion import (
     guidance,
     guidance_formulas,
@@ -33,6 +33,7 @@ _MODULES: Final = (
     values,
     merges,
     guidance_options,
+    hook_values,
     network_options,
     steering,
     upscaling,

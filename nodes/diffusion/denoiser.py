@@ -20,6 +20,7 @@ from nodes.diffusion.entries import Entry, rows_for
 from nodes.diffusion.guidance import NEGATIVE, Branch, Guide, Predictions
 from nodes.diffusion.network import ForwardPass, HintNetwork, Network
 from nodes.diffusion.samplers.protocol import DenoisedPair
+from nodes.hook_values import Hooks
 
 MOST_REPEATS = 4
 """How often the shortest context may be repeated to share a pass with a longer one."""
@@ -49,6 +50,7 @@ class Denoiser:
     needs_uncond: bool = False
     check_cancelled: Callable[[], None] = lambda: None
     windows: ContextOption | None = None
+    hooked: Callable[[Hooks, float], Network] | None = None
     _parts: dict[Window, Denoiser] = field(default_factory=dict)
     _joined: dict[tuple[int, ...], dict[str, Tensor]] = field(default_factory=dict)
     _attention: dict[Branch, Tensor] = field(default_factory=dict)
@@ -154,7 +156,7 @@ class Denoiser:
     def _forward(self, group: Sequence[_Job], x: Tensor, sigma: Tensor) -> tuple[Tensor, ...]:
         """One pass for all jobs of a group; x0 for each, within its region."""
         self.check_cancelled()
-        network = self.network
+        network = self._network(group[0].entry, sigma)
         batch = len(x)
         seen = torch.cat([job.entry.seen(x) for job in group])
         scaled = network.parameterization.scale_input(seen, sigma).to(network.dtype)
@@ -188,6 +190,12 @@ class Denoiser:
         denoised = network.parameterization.denoised(seen, prediction.to(x.dtype), sigma)
         return torch.split(denoised, batch)
 
+    def _network(self, entry: Entry, sigma: Tensor) -> Network:
+        """The network, with the hooks of an entry."""
+        if entry.hooks is None or self.hooked is None:
+            return self.network
+        return self.hooked(entry.hooks, self.network.parameterization.share(sigma))
+
     def _keep_attention(self, group: Sequence[_Job], maps: Sequence[Tensor], batch: int) -> None:
         """Attention to the whole latent, of the first entry of each branch that sees all of it."""
         for each in maps:
@@ -216,15 +224,22 @@ class _WeightedSum:
 
     def mean(self) -> Tensor:
         """The average; zeros where there is nothing."""
-        if len(self._waiting) == 1:
+        if len(self._waiting) == 1 and not self._waiting[0][1].default:
             denoised, entry = self._waiting[0]
             if entry.region is None and not isinstance(entry.weight, Tensor) and entry.weight != 0:
                 return denoised
         total = torch.zeros_like(self._like)
         weights = torch.full_like(self._like, _NOTHING)
         for denoised, entry in self._waiting:
-            entry.seen(total).add_(denoised * entry.weight)
-            entry.seen(weights).add_(entry.weight)
+            if not entry.default:
+                entry.seen(total).add_(denoised * entry.weight)
+                entry.seen(weights).add_(entry.weight)
+        rest = (1 - weights).clamp_min(0)
+        for denoised, entry in self._waiting:
+            if entry.default:
+                share = entry.seen(rest) * entry.weight
+                entry.seen(total).add_(denoised * share)
+                entry.seen(weights).add_(share)
         return total / weights
 
 
@@ -246,6 +261,7 @@ def _alike(one: _Job, other: _Job, x: Tensor, sigma: float) -> bool:
     return (
         one.branch.perturbation == other.branch.perturbation
         and active[0] == active[1]
+        and one.entry.hooks == other.entry.hooks
         and one.entry.size(x) == other.entry.size(x)
         and _shapes(one.entry) == _shapes(other.entry)
     )

@@ -12,6 +12,7 @@ from torch import Tensor
 from graphcore.errors import InputError
 from nodes.diffusion.network import FRAMES, HintNetwork, LatentScene, Network, ReadyHint
 from nodes.diffusion.region import Region, entry_region, entry_weight
+from nodes.hook_values import DEFAULT, Hooks, hooks_of
 from nodes.values import Conditioning, ConditioningEntry, ControlHint
 
 
@@ -34,7 +35,7 @@ class Entry:
     """A conditioning entry, ready for the network.
 
     `tensors` have 1 or batch rows, in the network's dtype. `weight` is a number, or (1 or batch, 1, height,
-    width) within `region` (None: the whole latent).
+    width) within `region` (None: the whole latent). A `default` one acts where no other does.
     """
 
     tensors: Mapping[str, Tensor]
@@ -43,6 +44,8 @@ class Entry:
     start_sigma: float
     end_sigma: float
     hints: tuple[Hint, ...] = ()
+    hooks: Hooks | None = None
+    default: bool = False
 
     def acts(self, sigma: float) -> bool:
         """True within its time range."""
@@ -150,6 +153,8 @@ def _prepare(
         start_sigma=sigma_at(entry.start),
         end_sigma=sigma_at(entry.end),
         hints=hints,
+        hooks=hooks_of(entry),
+        default=bool(dict(entry.extra).get(DEFAULT)),
     )
 
 

@@ -15,6 +15,7 @@ from graphcore.errors import InputError
 from nodes.diffusion.guidance import Cfg, DualCfg, PerpNeg, Unguided
 from nodes.diffusion.hint_fit import require_hints_fit
 from nodes.diffusion.hints import HintResolver, with_shared_hints
+from nodes.diffusion.hooked_networks import HookedNetworks, require_hooks_fit
 from nodes.diffusion.latents import require_finite
 from nodes.diffusion.model_options import (
     context_windows,
@@ -92,6 +93,7 @@ def run_sampler(
     seed = noise.seed if sampling_seed is None else sampling_seed
     store = ctx.service(ModelStore)
     require_hints_fit(store, guider.model, conditionings.values())
+    require_hooks_fit(ctx, guider.model, conditionings.values())
     with ExitStack() as stack:
         streaming = store.told_streaming(guider.model)
         if streaming is not None:
@@ -119,6 +121,7 @@ def run_sampler(
                 noise_mask=latent.noise_mask,
                 mask_strength=mask_strength(guider.model.options),
                 windows=context_windows(guider.model.options),
+                hooked=HookedNetworks(store=store, stack=stack, model=guider.model),
                 resolve_hint=HintResolver(
                     store=store, stack=stack, network=network, model=guider.model, latent=latent.samples
                 ),

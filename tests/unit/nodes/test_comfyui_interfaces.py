@@ -226,6 +226,47 @@ INTERFACES = {
     "ImageGrid": ("images columns cell_width cell_height padding", "IMAGE"),
     "LotusConditioning": ("", "CONDITIONING"),
     "ComfySwitchNode": ("switch on_false on_true", "*"),
+    "CreateHookLora": ("lora_name strength_model strength_clip prev_hooks", "HOOKS"),
+    "CreateHookLoraModelOnly": ("lora_name strength_model prev_hooks", "HOOKS"),
+    "CreateHookModelAsLora": ("ckpt_name strength_model strength_clip prev_hooks", "HOOKS"),
+    "CreateHookModelAsLoraModelOnly": ("ckpt_name strength_model prev_hooks", "HOOKS"),
+    "CombineHooks4": ("hooks_A hooks_B hooks_C hooks_D", "HOOKS"),
+    "CreateHookKeyframe": ("strength_mult start_percent prev_hook_kf", "HOOK_KEYFRAMES"),
+    "CreateHookKeyframesInterpolated": (
+        (
+            "strength_start strength_end interpolation start_percent end_percent keyframes_count print_keyframes "
+            "prev_hook_kf"
+        ),
+        "HOOK_KEYFRAMES",
+    ),
+    "SetHookKeyframes": ("hooks hook_kf", "HOOKS"),
+    "SetClipHooks": ("clip apply_to_conds schedule_clip hooks", "CLIP"),
+    "ConditioningTimestepsRange": (
+        "start_percent end_percent",
+        "TIMESTEPS_RANGE TIMESTEPS_RANGE TIMESTEPS_RANGE",
+    ),
+    "ConditioningSetProperties": ("cond_NEW strength set_cond_area mask hooks timesteps", "CONDITIONING"),
+    "ConditioningSetPropertiesAndCombine": (
+        "cond cond_NEW strength set_cond_area mask hooks timesteps",
+        "CONDITIONING",
+    ),
+    "ConditioningSetDefaultCombine": ("cond cond_DEFAULT hooks", "CONDITIONING"),
+    "PairConditioningCombine": (
+        "positive_A negative_A positive_B negative_B",
+        "CONDITIONING CONDITIONING",
+    ),
+    "PairConditioningSetProperties": (
+        "positive_NEW negative_NEW strength set_cond_area mask hooks timesteps",
+        "CONDITIONING CONDITIONING",
+    ),
+    "PairConditioningSetPropertiesAndCombine": (
+        "positive negative positive_NEW negative_NEW strength set_cond_area mask hooks timesteps",
+        "CONDITIONING CONDITIONING",
+    ),
+    "PairConditioningSetDefaultCombine": (
+        "positive negative positive_DEFAULT negative_DEFAULT hooks",
+        "CONDITIONING CONDITIONING",
+    ),
     "LoadAudio": ("audio", "AUDIO"),
     "SaveAudio": ("audio filename_prefix", ""),
     "SaveAudioMP3": ("audio filename_prefix quality", ""),
