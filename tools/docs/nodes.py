@@ -20,6 +20,7 @@ OTHER: Final = "other"
 ABOUT: Final = {
     "_for_testing": "What ComfyUI has under this name",
     "advanced": "Guidance, what models predict, and merging",
+    "audio": "Sound",
     "conditioning": "Prompts, areas, control and what else sampling follows",
     "context": "Animations longer than what a model sees at once",
     "dataset": "Lists of pictures and texts, for data sets",

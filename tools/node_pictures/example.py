@@ -14,14 +14,14 @@ from tools.node_pictures.settings import BESIDE, CHOSEN, PROMPTED, SKIPPED, TRIE
 from tools.node_pictures.supply import CFG, FILES, PROMPTS, REFUSED, SEED, SIDE, STEPS, Supply
 
 BEFORE, AFTER = "before", "after"
-_TYPED: Final = {"IMAGE", "MASK", "LATENT", "SIGMAS"}
+_SHOWN: Final = {"IMAGE", "MASK", "SIGMAS", "AUDIO"}
 _SAMPLED: Final = {"MODEL", "CLIP", "CONDITIONING"}
 _WANTED: Final = {"mask", "image2"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """A workflow whose outputs `before0`, `before1` ... and `after0` ... hold pictures, masks or sigmas."""
+    """A workflow whose outputs `before0`, `before1` ... and `after0` ... hold pictures, masks, sigmas or sounds."""
 
     node: str
     workflow: Workflow
@@ -109,7 +109,7 @@ class _Trial:
         kinds = {output.type.name for output in self.spec.outputs}
         for output in self.given.values():
             kind = output.type.name
-            if kind in ("IMAGE", "MASK", "SIGMAS"):
+            if kind in _SHOWN:
                 yield output
             elif kind == "LATENT" and not self._samples():
                 yield self._decoded(output)
@@ -135,7 +135,7 @@ class _Trial:
             for output in handle:
                 if output.type.name == "LATENT":
                     yield self._from_latent(output)
-                elif output.type.name in _TYPED or (output.type.is_any and self.spec.name in TRIED_WITH):
+                elif output.type.name in _SHOWN or (output.type.is_any and self.spec.name in TRIED_WITH):
                     yield output
 
     def _from_latent(self, latent: Output) -> Output:

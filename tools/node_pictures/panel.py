@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageStat
 SIDE: Final = 128
 GAP: Final = 16
 SPACE: Final = 4
+SECOND: Final = 64
 _GREY: Final = (128, 134, 142, 255)
 _CURVE: Final = (58, 130, 206, 255)
 _PAPER: Final = (250, 250, 251, 255)
@@ -46,6 +47,21 @@ def curve(sigmas: Sequence[float], most: float) -> Image.Image:
     for x, y in points:
         pen.ellipse((x - 2 * _FINE, y - 2 * _FINE, x + 2 * _FINE, y + 2 * _FINE), fill=_CURVE)
     return drawn.reduce(_FINE)
+
+
+def waves(channels: Sequence[Sequence[float]], seconds: float) -> Image.Image:
+    """A sound as it goes up and down, channel below channel; its width is its length."""
+    width, height = max(8, round(seconds * SECOND)), SIDE // 2
+    drawn = Image.new("RGBA", (width, height), _PAPER)
+    pen = ImageDraw.Draw(drawn)
+    row = height / len(channels)
+    for index, samples in enumerate(channels):
+        middle = row * (index + 0.5)
+        for x in range(width):
+            here = samples[len(samples) * x // width : len(samples) * (x + 1) // width] or (0.0,)
+            ends = [middle - max(-1.0, min(1.0, value)) * (row / 2 - 1) for value in (max(here), min(here))]
+            pen.line([(x, ends[0]), (x, ends[1])], fill=_CURVE)
+    return drawn
 
 
 def _cell(pictures: Sequence[Image.Image], scale: float | None = None) -> Image.Image:

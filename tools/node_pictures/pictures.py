@@ -1,4 +1,4 @@
-"""What a run gave, as pictures: images and masks as they are, schedules as curves."""
+"""What a run gave, as pictures: images and masks as they are, schedules and sounds as curves."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final
 from PIL import Image as Picture
 from PIL import ImageChops, ImageDraw, ImageStat
 
-from nodes.values import Image, Mask, Sigmas
+from nodes.values import Audio, Image, Mask, Sigmas
 from tools.node_pictures.example import AFTER, BEFORE
-from tools.node_pictures.panel import curve, panel
+from tools.node_pictures.panel import curve, panel, waves
 
 MOST: Final = 9
 LEAST_DIFFERENCE: Final = 1.5
@@ -73,3 +73,5 @@ def _pictures(value: object, most: float) -> Iterator[Picture.Image]:
             yield Picture.fromarray(plane)
     elif isinstance(value, Sigmas):
         yield curve([float(sigma) for sigma in value.values], most)
+    elif isinstance(value, Audio):
+        yield waves(value.waveform.tolist(), value.waveform.shape[-1] / value.sample_rate)

@@ -1,4 +1,4 @@
-"""Values to try a node with: sample pictures and masks, the embedded checkpoint and what comes beside it."""
+"""Values to try a node with: sample pictures, masks and sounds, the embedded checkpoint and what comes beside it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from graphcore.builder import Graph, NodeHandle, Output
 SAMPLES: Final = Path(__file__).parent / "samples"
 PICTURES: Final = ("boat.png", "castle.png", "balloon.png")
 MASKS: Final = ("disc.png", "castle-mask.png")
+SOUNDS: Final = ("bell.wav", "swell.wav")
 PROMPTS: Final = (
     "a red boat in the middle on the water by day, clouds",
     "a yellow house in the middle on the grass by day, clouds",
@@ -53,6 +54,7 @@ class Supply:
         return {
             "IMAGE": self.picture,
             "MASK": self.mask,
+            "AUDIO": lambda index: self._one("LoadAudio", audio=SOUNDS[index % len(SOUNDS)])[0],
             "LATENT": self.latent,
             "MODEL": lambda _: self.checkpoint.model,
             "CLIP": lambda _: self.checkpoint.clip,
