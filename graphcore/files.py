@@ -46,6 +46,8 @@ MODEL_KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "tokenizers": ("tokenizers",),
 }
 WEIGHT_SUFFIXES: Final = (".safetensors", ".sft")
+LONGEST_NAME: Final = 255
+"""Bytes in the longest name that common file systems allow."""
 PICKLE_SUFFIXES: Final = (".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl")
 IMAGE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 VIDEO_SUFFIXES: Final = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
@@ -249,11 +251,13 @@ def beside_decoder(path: Path) -> Path | None:
 
 
 def safe_parts(name: str) -> tuple[str, ...] | None:
-    """The parts of a relative file name, or None if it could lead out of its folder."""
+    """The parts of a relative file name, or None if it could lead out of its folder or is too long for any file."""
     if not name or "\0" in name or len(name) > 4096:
         return None
     parts = name.replace("\\", "/").split("/")
     if any(part in ("", ".", "..") or ":" in part for part in parts):
+        return None
+    if any(len(part.encode("utf-8", "surrogatepass")) > LONGEST_NAME for part in parts):
         return None
     return tuple(parts)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Literal, NamedTuple
 
-from graphcore import Range, node
+from graphcore import InputError, Range, node
 from nodes.choices import SeedInt, Share
 from nodes.values import Image
 
@@ -66,4 +66,11 @@ def image_yuv_to_rgb(Y: Image, U: Image, V: Image) -> Image:  # noqa: N803 (Comf
     """Put brightness and colour together again; of each picture only the first channel counts."""
     from nodes.diffusion.picture_effects import from_yuv
 
+    shapes = [list(plane.pixels.shape[:3]) for plane in (Y, U, V)]
+    if shapes[0] != shapes[1] or shapes[0] != shapes[2]:
+        raise InputError(
+            f"Y, U and V differ in number or size ({shapes[0]}, {shapes[1]}, {shapes[2]}); give three that belong "
+            "together.",
+            code="mismatched-pictures",
+        )
     return replace(Y, pixels=from_yuv(Y.pixels, U.pixels, V.pixels))

@@ -26,7 +26,7 @@ def canny(image: Image, low: float, high: float) -> Image:
     `low` and `high` are limits of the gradient's length, in units of the Sobel kernel's sum over brightness in
     [0, 1]: a line is kept where it exceeds `low` and touches a place above `high`.
     """
-    grey = (image.pixels * torch.tensor(_LUMA, device=image.pixels.device)).sum(-1)
+    grey = (image.pixels[..., :3] * torch.tensor(_LUMA, device=image.pixels.device)).sum(-1)
     across, along = _gradient(_blurred(grey.unsqueeze(1)))
     length = (across.square() + along.square()).sqrt()
     thin = torch.where(_is_crest(length, across, along), length, 0.0).squeeze(1)

@@ -80,6 +80,12 @@ def _masked_picture(entry: ConditioningEntry, scene: LatentScene, latent_format:
 
 def _like(picture: Tensor, scene: LatentScene) -> Tensor:
     picture = picture.to(scene.latent)
+    if picture.shape[1] != scene.latent.shape[1]:
+        raise InputError(
+            f"The picture beside the text has latents of {picture.shape[1]} channels, and this model's have "
+            f"{scene.latent.shape[1]}; encode it with the VAE of this model.",
+            code="mismatched-latents",
+        )
     if picture.shape[-2:] != scene.latent.shape[-2:]:
         picture = functional.interpolate(picture, scene.latent.shape[-2:], mode="bilinear")
     return picture

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -291,4 +291,21 @@ def test_a_depth_model_without_a_depth_map_says_what_it_wants(load: Callable[[st
     loaded = load("sd2-depth")
     text, nothing = loaded.texts()
     with pytest.raises(InputError, match="DepthConditioning"):
+        loaded.sampled(cfg_guider(loaded.checkpoint.model, text, nothing, 4.0), noise())
+
+
+def test_a_picture_encoded_by_the_vae_of_another_family_is_told(load: Callable[[str], Loaded]) -> None:
+    loaded = load("sd1-inpaint")
+    text, nothing = (
+        Conditioning(
+            tuple(
+                replace(entry, concat_latent=torch.zeros(1, 16, 8, 8), concat_mask=torch.ones(1, 8, 8))
+                for entry in given.entries
+            )
+        )
+        for given in loaded.texts()
+    )
+    with pytest.raises(
+        InputError, match=r"latents of 16 channels, and this model's have 4; encode it with the VAE"
+    ):
         loaded.sampled(cfg_guider(loaded.checkpoint.model, text, nothing, 4.0), noise())

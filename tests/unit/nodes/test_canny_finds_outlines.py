@@ -55,3 +55,10 @@ def test_exchanged_thresholds_are_named() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (2, 7), (3, 3)])
 def test_tiny_pictures_work(size: tuple[int, int]) -> None:
     assert canny(Image(torch.rand(1, *size, 3))).pixels.shape == (1, *size, 3)
+
+
+def test_transparency_is_no_outline() -> None:
+    square = _square(1.0)
+    clear = torch.rand(*square.pixels.shape[:3], 1, generator=torch.Generator().manual_seed(1))
+    shown = canny(Image(torch.cat([square.pixels, clear], dim=-1)))
+    assert torch.equal(shown.pixels, canny(square).pixels)

@@ -174,6 +174,15 @@ def test_yuv_there_and_back() -> None:
     assert (image_yuv_to_rgb(y, u, v).pixels - image.pixels).abs().max() < 2e-3
 
 
+def test_planes_that_do_not_belong_together_are_refused() -> None:
+    y, u, _ = image_rgb_to_yuv(plain(0.5, 0.5, 0.5, height=4, width=4))
+    _, _, v = image_rgb_to_yuv(plain(0.5, 0.5, 0.5, height=4, width=6))
+    with pytest.raises(
+        InputError, match=r"differ in number or size \(\[1, 4, 4\], \[1, 4, 4\], \[1, 4, 6\]\)"
+    ):
+        image_yuv_to_rgb(y, u, v)
+
+
 def test_noise_is_the_seeds() -> None:
     grey = plain(0.5, 0.5, 0.5, height=64, width=64)
     done = image_add_noise(grey, 7, 0.1).pixels
