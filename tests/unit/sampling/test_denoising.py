@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,8 +13,7 @@ from graphcore.errors import InputError
 from nodes.diffusion.denoiser import Denoiser, join_conditions
 from nodes.diffusion.entries import prepare_entries
 from nodes.diffusion.guidance import NEGATIVE, POSITIVE, Cfg, Perturbed, Unguided, started
-from nodes.diffusion.network import LatentScene, ReadyHint, Residuals
-from nodes.diffusion.region import Region
+from nodes.diffusion.network import ForwardPass, LatentScene, ReadyHint, Residuals
 from nodes.values import Area, Conditioning, ControlHint, Guidance
 from tests.unit.sampling.toys import MeanNetwork, randn, text
 
@@ -207,17 +206,12 @@ class Brightness:
     def __init__(self, strength: float) -> None:
         self.strength = strength
 
-    def __call__(
-        self,
-        x: Tensor,
-        timestep: Tensor,
-        conditions: Mapping[str, Tensor],
-        *,
-        batch: int,
-        regions: Sequence[Region | None],
-    ) -> Residuals:
-        assert len(x) == len(regions) * batch
+    def __call__(self, forward: ForwardPass) -> Residuals:
+        assert len(forward.x) == len(forward.regions) * forward.batch
         return Residuals(down=(torch.full((1,), self.strength),), mid=torch.full((1,), 2 * self.strength))
+
+    def of_rows(self, rows: Sequence[int], batch: int) -> Brightness:
+        return self
 
 
 def test_hints_add_up_and_end_in_time() -> None:
