@@ -116,7 +116,8 @@ class Files:
     def names(self, kind: str, *, suffixes: tuple[str, ...] | None = None) -> tuple[str, ...]:
         """The files of a kind, sorted, as names relative to their folder with '/' between parts.
 
-        Folders are read again only when one of them has changed. A folder holding a diffusers model is one name.
+        Folders are read again only when one of them has changed. A folder holding a diffusers model is one name, and so
+        are an encoder and a decoder that stand for a VAE (`taesd`).
         """
         wanted = suffixes or _suffixes(kind)
         found: dict[str, None] = {}

@@ -12,6 +12,7 @@ from nodes.diffusion.gligen import open_gligen
 from nodes.diffusion.hint_fit import made_for, made_for_width
 from nodes.diffusion.ip_adapter import open_ip_adapter
 from nodes.diffusion.style_model import open_style_model
+from nodes.diffusion.upscalers import open_upscaler
 
 _CONTROLS: Final = {
     "controlnet": "ControlNet",
@@ -52,11 +53,18 @@ def _style(path: Path) -> Mapping[str, str]:
     return {"kind": "style model", "made for": made_for_width(open_style_model(path).config["context"])}
 
 
+def _upscaler(path: Path) -> Mapping[str, str]:
+    opened = open_upscaler(path)
+    makes = "mends pictures" if opened.scale == 1 else f"{opened.scale} times as many pixels a side"
+    return {"kind": f"{opened.title} upscaler", "makes": makes}
+
+
 COMPANIONS: Final[Mapping[str, Callable[[Path], Mapping[str, str]]]] = {
     "controlnet": _control,
     "clip_vision": _vision,
     "ipadapter": _ip_adapter,
     "gligen": _gligen,
     "style_models": _style,
+    "upscale_models": _upscaler,
 }
 """By kind of folder, what tells of a file in it; raises ModelFileError for files that do not belong there."""

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphcore import Context, ModelFileError, detached_context
+from nodes.diffusion.companion_inspection import COMPANIONS
 from nodes.diffusion.precision import Precision
 from nodes.diffusion.upscalers import open_upscaler, upscaled
 from nodes.upscaling import load_upscale_model, upscale_image_with_model
@@ -138,6 +139,14 @@ def test_blocks_of_pixels_first(tmp_path: Path) -> None:
     opened = open_upscaler(written(tmp_path, state))
     assert opened.scale == 2
     assert opened.load()(picture(13, 11)).shape == (1, 3, 26, 22)
+
+
+@pytest.mark.parametrize(
+    ("name", "makes"), [("HAT", "4 times as many pixels a side"), ("SwinIR against noise", "mends pictures")]
+)
+def test_files_are_described(tmp_path: Path, name: str, makes: str) -> None:
+    told = COMPANIONS["upscale_models"](written(tmp_path, state_of(name)))
+    assert told == {"kind": f"{name.partition(' ')[0]} upscaler", "makes": makes}
 
 
 def changed(name: str, **tensors: Tensor | None) -> State:
