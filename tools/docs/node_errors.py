@@ -76,9 +76,11 @@ class Room:
             definition = module.definitions.get(name)
             if definition is not None:
                 return definition
-            if name not in module.imports:
+            first, dot, method = name.partition(".")
+            if first not in module.imports:
                 return None
-            module_name, name = module.imports[name]
+            module_name, first = module.imports[first]
+            name = f"{first}{dot}{method}"
         return None
 
     def _module(self, name: str) -> _Module | None:
@@ -99,11 +101,15 @@ class _Module:
 
     @cached_property
     def definitions(self) -> Mapping[str, _Definition]:
-        return {
-            entry.name: _Definition(module=self, statement=entry)
-            for entry in self.tree.body
-            if isinstance(entry, _Function)
-        }
+        found = {}
+        for entry in self.tree.body:
+            if isinstance(entry, _Function):
+                found[entry.name] = _Definition(module=self, statement=entry)
+            for method in entry.body if isinstance(entry, ast.ClassDef) else ():
+                if isinstance(method, _Function):
+                    name = f"{entry.name}.{method.name}"
+                    found[name] = _Definition(module=self, statement=method, owner=entry.name)
+        return found
 
     @cached_property
     def imports(self) -> Mapping[str, tuple[str, str]]:
@@ -113,10 +119,11 @@ class _Module:
 
 @dataclass(frozen=True, kw_only=True)
 class _Definition:
-    """A function, or a class, of a module."""
+    """A function, or a class, of a module; or a method, whose class is its `owner`."""
 
     module: _Module
     statement: _Function
+    owner: str = ""
 
     @cached_property
     def called(self) -> tuple[tuple[str, str], ...]:
@@ -145,20 +152,30 @@ class _Definition:
     def _names(self) -> Iterator[tuple[str, str]]:
         origins = {**self.module.imports, **dict(_imported(self.statement))}
         items = [item for entry in _run(self.statement) for item in ast.walk(entry)]
-        services = {id(argument) for item in items for argument in _services(item)}
+        services = {id(kind): kind.id for item in items if (kind := _service(item)) is not None}
+        held = {"self": self.owner} if self.owner else {}
+        for item in items:
+            if isinstance(item, ast.Assign) and (kind := _service(item.value)) is not None:
+                held.update((target.id, kind.id) for target in item.targets if isinstance(target, ast.Name))
         for item in items:
             if isinstance(item, ast.Name) and id(item) not in services:
                 yield origins.get(item.id, (self.module.name, item.id))
             elif isinstance(item, ast.Attribute):
-                holder = item.value
-                if isinstance(holder, ast.Name) and holder.id in origins:
-                    yield ".".join(origins[holder.id]), item.attr
+                name = item.value.id if isinstance(item.value, ast.Name) else ""
+                asked = _service(item.value)
+                kind_name = asked.id if asked is not None else held.get(name)
+                if kind_name:
+                    module, origin = origins.get(kind_name, (self.module.name, kind_name))
+                    yield module, f"{origin}.{item.attr}"
+                elif name in origins:
+                    yield ".".join(origins[name]), item.attr
 
 
-def _services(item: ast.AST) -> list[ast.expr]:
-    """The classes whose object a node asks for: how that is made is not the node's doing."""
-    asks = isinstance(item, ast.Call) and isinstance(item.func, ast.Attribute) and item.func.attr == "service"
-    return item.args if asks and isinstance(item, ast.Call) else []
+def _service(item: ast.AST) -> ast.Name | None:
+    """The class whose object is asked for by `ctx.service(Class)`: how that is made is not the node's doing."""
+    if isinstance(item, ast.Call) and isinstance(item.func, ast.Attribute) and item.func.attr == "service":
+        return next((argument for argument in item.args if isinstance(argument, ast.Name)), None)
+    return None
 
 
 def _says_something(sentence: str) -> bool:
