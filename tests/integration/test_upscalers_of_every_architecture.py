@@ -89,6 +89,24 @@ def test_any_size(tmp_path: Path, name: str, size: tuple[int, int]) -> None:
     assert torch.isfinite(pixels).all()
 
 
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [("SwinIR against noise", "conv_last"), ("SwinIR against JPEG", "conv_last"), ("PLKSR", "feats.2")],
+)
+def test_networks_that_add_nothing_keep_the_picture(tmp_path: Path, name: str, last: str) -> None:
+    """With zeros in the last layer a picture comes out as it went in, or with each pixel repeated."""
+    state = state_of(name)
+    state |= {f"{last}.{kind}": torch.zeros_like(state[f"{last}.{kind}"]) for kind in ("weight", "bias")}
+    written(tmp_path, state)
+    ctx = context(tmp_path)
+    model = load_upscale_model(ctx, "x.safetensors")
+    given = picture(300, 19)
+    found = upscale_image_with_model(ctx, model, Image(given.movedim(1, -1))).pixels.movedim(-1, 1)
+    scale = GOLDEN[name]["output"][1] // GOLDEN[name]["size"][0]
+    expected = given.repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["SwinIR classical", "PLKSR"])
 def test_tiles_make_the_whole(tmp_path: Path, name: str) -> None:
     opened = open_upscaler(written(tmp_path, state_of(name)))
