@@ -6,14 +6,30 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 from graphcore import Context, InputError, Range, Text, node
+from graphcore.files import Files
 from nodes.choices import MAX_SIDE
+from nodes.embedding_files import embeddings_state, text_embeddings
 from nodes.values import Clip, Conditioning, ConditioningEntry
 
 Prompt = Annotated[str, Text(multiline=True, dynamic_prompts=True)]
 Side = Annotated[int, Range(0, MAX_SIDE)]
 
 
-@node("CLIPEncode", category="conditioning", title="CLIP Text Encode (Prompt)", aliases=("CLIPTextEncode",))
+def _sdxl_embeddings(files: Files, text_g: str, text_l: str) -> str:
+    return embeddings_state(files, text_g, text_l)
+
+
+def _sd3_embeddings(files: Files, clip_l: str, clip_g: str) -> str:
+    return embeddings_state(files, clip_l, clip_g)
+
+
+@node(
+    "CLIPEncode",
+    category="conditioning",
+    title="CLIP Text Encode (Prompt)",
+    aliases=("CLIPTextEncode",),
+    fingerprint=text_embeddings,
+)
 def clip_encode(ctx: Context, text: Prompt, clip: Clip) -> Conditioning:
     """Turn a prompt into the conditioning that sampling follows.
 
@@ -43,6 +59,7 @@ def clip_set_last_layer(clip: Clip, stop_at_clip_layer: Annotated[int, Range(-24
     category="conditioning",
     title="CLIP Text Encode (SDXL)",
     aliases=("CLIPTextEncodeSDXL",),
+    fingerprint=_sdxl_embeddings,
 )
 def clip_encode_sdxl(
     ctx: Context,
@@ -81,6 +98,7 @@ def clip_encode_sdxl(
     category="conditioning",
     title="CLIP Text Encode (SDXL Refiner)",
     aliases=("CLIPTextEncodeSDXLRefiner",),
+    fingerprint=text_embeddings,
 )
 def clip_encode_sdxl_refiner(
     ctx: Context,
@@ -108,6 +126,7 @@ def clip_encode_sdxl_refiner(
     category="advanced/conditioning",
     title="CLIP Text Encode (SD3)",
     aliases=("CLIPTextEncodeSD3",),
+    fingerprint=_sd3_embeddings,
 )
 def clip_encode_sd3(
     ctx: Context,
@@ -141,4 +160,26 @@ def clip_encode_sd3(
         encoded = encoder.encode(texts, layer=clip.stop_at_layer)
     return Conditioning(
         (ConditioningEntry(embeddings=encoded.embeddings, pooled=encoded.pooled, extra=clip.carried),)
+    )
+
+
+@node(
+    "CLIPEncodeControlNet",
+    category="_for_testing/conditioning",
+    title="CLIP Text Encode (ControlNet)",
+    aliases=("CLIPTextEncodeControlnet",),
+    fingerprint=text_embeddings,
+    experimental=True,
+)
+def clip_encode_controlnet(
+    ctx: Context, clip: Clip, conditioning: Conditioning, text: Prompt
+) -> Conditioning:
+    """Give ControlNets a prompt of their own, in the place of the one that the network reads."""
+    encoded = clip_encode(ctx, text, clip).entries[0]
+    told = {"cross_attn_controlnet": encoded.embeddings, "pooled_output_controlnet": encoded.pooled}
+    return Conditioning(
+        tuple(
+            replace(entry, extra=tuple({**dict(entry.extra), **told}.items()))
+            for entry in conditioning.entries
+        )
     )

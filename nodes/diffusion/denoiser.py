@@ -18,7 +18,7 @@ from nodes.context_options import ContextOption
 from nodes.diffusion.context_windows import Window, weights_of, windows_at
 from nodes.diffusion.entries import Entry, rows_for
 from nodes.diffusion.guidance import NEGATIVE, Branch, Guide, Predictions
-from nodes.diffusion.network import ForwardPass, HintNetwork, Network
+from nodes.diffusion.network import FOR_HINTS, ForwardPass, HintNetwork, Network
 from nodes.diffusion.samplers.protocol import DenoisedPair
 from nodes.hook_values import Hooks
 
@@ -166,7 +166,7 @@ class Denoiser:
         forward = ForwardPass(
             x=scaled,
             timestep=timestep,
-            conditions=conditions,
+            conditions=_seen_by_hints(conditions),
             batch=batch,
             regions=[job.entry.region for job in group],
         )
@@ -209,6 +209,16 @@ class Denoiser:
         if key not in self._joined:
             self._joined[key] = join_conditions([entry.tensors for entry in entries], batch)
         return self._joined[key]
+
+
+def _seen_by_hints(conditions: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The conditions with those that are meant for hints in their places."""
+    own = {
+        name.removeprefix(FOR_HINTS): tensor
+        for name, tensor in conditions.items()
+        if name.startswith(FOR_HINTS)
+    }
+    return {**conditions, **own} if own else conditions
 
 
 class _WeightedSum:

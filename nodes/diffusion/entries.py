@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from graphcore.errors import InputError
-from nodes.diffusion.network import FRAMES, HintNetwork, LatentScene, Network, ReadyHint
+from nodes.diffusion.network import FOR_HINTS, FRAMES, HintNetwork, LatentScene, Network, ReadyHint
 from nodes.diffusion.region import Region, entry_region, entry_weight
 from nodes.hook_values import DEFAULT, Hooks, hooks_of
 from nodes.values import Conditioning, ConditioningEntry, ControlHint
+
+_FOR_HINTS: Final = {"cross_attn_controlnet": "context", "pooled_output_controlnet": "pooled"}
+"""What a conditioning's text for ControlNets is called among its further values, and among a network's conditions."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,6 +137,8 @@ def _prepare(
     region = entry_region(entry, height, width)
     tensors = {}
     given = dict(network.conditions(entry, scene))
+    if hints:
+        given |= _told_to_hints(entry, given)
     for hint in hints:
         given |= hint.tensors
     for name, tensor in given.items():
@@ -156,6 +162,15 @@ def _prepare(
         hooks=hooks_of(entry),
         default=bool(dict(entry.extra).get(DEFAULT)),
     )
+
+
+def _told_to_hints(entry: ConditioningEntry, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The text that ControlNets read in the place of the network's, where an entry has one for them."""
+    told = dict(entry.extra)
+    found = {
+        f"{FOR_HINTS}{name}": told[key] for key, name in _FOR_HINTS.items() if key in told and name in given
+    }
+    return {name: tensor for name, tensor in found.items() if isinstance(tensor, Tensor)}
 
 
 def _mirror_area(entry: Entry, others: list[Entry]) -> None:

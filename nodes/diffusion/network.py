@@ -21,6 +21,8 @@ from nodes.diffusion.parameterization import Parameterization
 from nodes.diffusion.region import Region
 from nodes.values import ConditioningEntry
 
+FOR_HINTS = "control."
+"""What stands before the names of conditions that hints see in the place of the network's own."""
 FRAMES = "frames"
 """The name of the condition (1, 1) that tells how many rows are one video, where a network wants to know."""
 

@@ -13,6 +13,7 @@ from nodes.diffusion.control_networks import AdapterControl, UNetControl
 from nodes.diffusion.network import ForwardPass
 from nodes.diffusion.region import Region
 from tests.integration.steering.steered import assert_alike, model_folder, ours, picture, saved
+from tests.integration.test_whole_images import PROMPT
 from tests.models import TinyModels, sd1_parts
 from tests.steering_models import adapter, control_net, control_state, put
 
@@ -222,3 +223,50 @@ def control_state_of(module: Any, state: dict[str, Tensor]) -> dict[str, Tensor]
     from tests.models import prefixed
 
     return prefixed("control_model.", to_original(state, controlnet.rules(dict(module.config), state)))
+
+
+@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+def test_a_prompt_of_their_own(
+    family: str, tmp_path: Path, tiny_models: TinyModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models, checkpoint = model_folder(tmp_path, tiny_models, family)
+    put(models, "control.safetensors", control_state(control_net(family)))
+    saved(tmp_path, picture(0)[0], "0.png")
+    seen: list[dict[str, Tensor]] = []
+    plain = UNetControl.__call__
+
+    def recorded(self: UNetControl, forward: ForwardPass) -> Any:
+        seen.append(dict(forward.conditions))
+        return plain(self, forward)
+
+    monkeypatch.setattr(UNetControl, "__call__", recorded)
+
+    def told(text: str | None) -> Any:
+        def steer(graph: Any, parts: Any) -> tuple[Any, Any]:
+            positive, negative = apply(graph, parts, graph.LoadImage(image="0.png").image)
+            if text is None:
+                return positive, negative
+            clip = parts.checkpoint.clip
+            return tuple(
+                graph.CLIPTextEncodeControlnet(clip=clip, conditioning=side, text=text)
+                for side in (positive, negative)
+            )
+
+        return steer
+
+    usual = ours(tmp_path, models, checkpoint, told(None))
+    first = dict(seen[0])
+    seen.clear()
+    other = ours(tmp_path, models, checkpoint, told("a boat at night"))
+    context = seen[0]["context"]
+    assert len(context) == 2, "both sides in one pass"
+    assert torch.equal(context[0], context[1])
+    assert not torch.allclose(context, first["context"])
+    assert ("pooled" in first) == (family == "sdxl")
+    if family == "sdxl":
+        assert torch.equal(seen[0]["pooled"][0], seen[0]["pooled"][1])
+    assert (other - usual).abs().max() > 1e-3
+    assert_alike(
+        ours(tmp_path, models, checkpoint, told(PROMPT), cfg=1.0),
+        ours(tmp_path, models, checkpoint, told(None), cfg=1.0),
+    )

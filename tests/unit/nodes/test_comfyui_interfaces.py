@@ -226,6 +226,7 @@ INTERFACES = {
     "ImageGrid": ("images columns cell_width cell_height padding", "IMAGE"),
     "LotusConditioning": ("", "CONDITIONING"),
     "ComfySwitchNode": ("switch on_false on_true", "*"),
+    "CLIPTextEncodeControlnet": ("clip conditioning text", "CONDITIONING"),
     "CreateHookLora": ("lora_name strength_model strength_clip prev_hooks", "HOOKS"),
     "CreateHookLoraModelOnly": ("lora_name strength_model prev_hooks", "HOOKS"),
     "CreateHookModelAsLora": ("ckpt_name strength_model strength_clip prev_hooks", "HOOKS"),
