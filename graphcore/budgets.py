@@ -19,6 +19,7 @@ class Excess:
 
     @property
     def sentence(self) -> str:
+        """What is asked for, and what the limit is."""
         return (
             f"The node asks for {self.asked:.0f} {self.what}, and the limit is {self.allowed}; ask for fewer."
         )

@@ -45,6 +45,7 @@ class NodeHandle:
 
     @property
     def id(self) -> str:
+        """The node's id in the workflow."""
         return self._id
 
     def __getattr__(self, name: str) -> Output:

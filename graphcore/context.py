@@ -73,6 +73,7 @@ class CancelToken:
 
     @property
     def cancelled(self) -> bool:
+        """Whether somebody has cancelled the run."""
         return self.reason is not None
 
     def cancel(self, reason: str = "cancelled by the caller") -> None:
@@ -151,14 +152,17 @@ class Context:
 
     @property
     def files(self) -> Files:
+        """The folders of models, inputs and outputs."""
         return self.services.files
 
     @property
     def settings(self) -> Settings:
+        """The engine's settings."""
         return self.services.settings
 
     @property
     def device(self) -> str:
+        """The device of the settings, "auto" where nobody chose."""
         return self.services.settings.device
 
     def service(self, kind: type[ServiceT]) -> ServiceT:

@@ -19,11 +19,17 @@ from graphcore.remembering import work_of
 class Memory(Protocol):
     """What a cache may know of the past: costs, earlier inputs, results that it no longer holds."""
 
-    def timing(self, node_type: str, work: str) -> Timing | None: ...
+    def timing(self, node_type: str, work: str) -> Timing | None:
+        """How long such work of such nodes has taken, or None."""
+        ...
 
-    def past(self, node: str, node_type: str) -> PastNode | None: ...
+    def past(self, node: str, node_type: str) -> PastNode | None:
+        """How a node of this id and type looked when it was last run, or None."""
+        ...
 
-    def was_seen(self, key: Key) -> bool: ...
+    def was_seen(self, key: Key) -> bool:
+        """Whether there was once a result of this key."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

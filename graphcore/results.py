@@ -54,6 +54,7 @@ class RunResult:
 
     @property
     def succeeded(self) -> bool:
+        """Whether the run ended without an error."""
         return self.state is RunState.SUCCEEDED
 
     def raise_for_state(self) -> RunResult:

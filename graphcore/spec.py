@@ -46,6 +46,7 @@ class InputSpec:
 
     @property
     def required(self) -> bool:
+        """Whether a workflow has to give the input a value or a link."""
         return self.default is MISSING and not self.optional
 
     @property

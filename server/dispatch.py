@@ -53,6 +53,7 @@ class Dispatcher:
 
     @property
     def paused(self) -> bool:
+        """Whether no more runs are started for now."""
         return not self._open.is_set()
 
     @property

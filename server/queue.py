@@ -33,6 +33,7 @@ class OpenRun:
 
     @property
     def begun(self) -> bool:
+        """Whether a worker has started the run."""
         return self.record.state is State.RUNNING
 
     @property
@@ -65,6 +66,7 @@ class RunQueue:
         return self._by_principal.get(principal, 0)
 
     def get(self, run_id: str) -> OpenRun | None:
+        """The open run with this id, or None."""
         return self._open.get(run_id)
 
     def add(self, run: OpenRun) -> None:

@@ -19,6 +19,7 @@ class State(Enum):
 
     @property
     def finished(self) -> bool:
+        """Whether a run that stands so has ended."""
         return self not in (State.QUEUED, State.RUNNING)
 
 
@@ -142,6 +143,7 @@ class StoredEvent:
 
     @property
     def kind(self) -> str:
+        """The kind of event ("node-finished")."""
         return str(self.body["event"])
 
 

@@ -34,10 +34,12 @@ class Run:
 
     @property
     def finished(self) -> bool:
+        """Whether the run has ended, however it did."""
         return self.state in FINISHED
 
     @property
     def succeeded(self) -> bool:
+        """Whether the run has ended well."""
         return self.state == "succeeded"
 
     @classmethod

@@ -70,9 +70,11 @@ class EditorFiles:
         return web.Response(status=308, headers={hdrs.LOCATION: f"{PREFIX}/"})
 
     async def index(self, request: web.Request) -> web.StreamResponse:
+        """The editor's page."""
         return await self.send("index.html")
 
     async def get(self, request: web.Request) -> web.StreamResponse:
+        """A file of the editor, or one that a pack adds to it."""
         name = request.match_info["path"]
         pack, _, path = name.removeprefix(EXTENSIONS).partition("/")
         if name.startswith(EXTENSIONS) and self._packs.has(pack):

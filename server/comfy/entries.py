@@ -47,6 +47,7 @@ class Finished:
 
     @property
     def succeeded(self) -> bool:
+        """Whether the run has ended well."""
         return self.run.state is State.SUCCEEDED
 
     @property

@@ -28,10 +28,12 @@ def whole_error(kind: str, message: str, details: str = "", **extra: Any) -> Wir
 
 
 def no_prompt() -> WireError:
+    """A request without a prompt."""
     return whole_error("no_prompt", "No prompt provided", "No prompt provided")
 
 
 def not_a_prompt() -> WireError:
+    """A graph of the editor where a prompt is wanted."""
     return whole_error(
         "invalid_prompt",
         "This is a graph as the editor saves it, not a prompt: export it there with 'Export (API)', or convert it "
@@ -41,14 +43,17 @@ def not_a_prompt() -> WireError:
 
 
 def no_outputs() -> WireError:
+    """A prompt in which nothing leads out."""
     return whole_error("prompt_no_outputs", "Prompt has no outputs")
 
 
 def invalid_prompt(sentence: str, node: str) -> WireError:
+    """A prompt with a node that is none, as the sentence says."""
     return whole_error("invalid_prompt", sentence, f"Node ID '#{node}'")
 
 
 def failed_outputs(details: str) -> WireError:
+    """A prompt none of whose outputs can be run."""
     return whole_error("prompt_outputs_failed_validation", "Prompt outputs failed validation", details)
 
 
@@ -64,6 +69,7 @@ class Faulty:
 
     @property
     def name(self) -> str:
+        """The input's name; empty if the problem is the node's own."""
         return self.problem.input or ""
 
     @property

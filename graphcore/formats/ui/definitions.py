@@ -109,6 +109,7 @@ class ObjectInfoDefinitions:
         return cls(document)
 
     def get(self, class_type: str) -> NodeDefinition | None:
+        """The definition of a class, or None; raises DocumentError if it is not readable."""
         known = self._read.get(class_type)
         if known is None and class_type in self.entries:
             known = read_definition(class_type, self.entries[class_type])

@@ -102,6 +102,7 @@ class AdapterFile:
 
     @property
     def path(self) -> Path:
+        """The file."""
         return self.header.path
 
     def load(self, entries: Iterable[AdapterEntry]) -> list[Adapter]:
