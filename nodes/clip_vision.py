@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, NamedTuple
 
 from graphcore import Context, FileChoice, Text, node
+from nodes.embedding_files import text_embeddings
 from nodes.loaders import file_ref
 from nodes.steering import ClipVision, ClipVisionOutput
 from nodes.values import Clip, Image
@@ -43,7 +44,7 @@ def clip_vision_encode(
         return encoder.encode(image.pixels, crop=crop == "center")
 
 
-@node("CLIPScore", category="image/analysis", title="CLIP Score")
+@node("CLIPScore", category="image/analysis", title="CLIP Score", fingerprint=text_embeddings)
 def clip_score(
     ctx: Context,
     clip_vision: ClipVision,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from graphcore import Context, FileChoice, Range, Text, node
 from nodes.choices import MAX_SIDE, CellOffset
+from nodes.embedding_files import text_embeddings
 from nodes.loaders import file_ref
 from nodes.steering import Gligen, GligenBox, GligenHint
 from nodes.values import Clip, Conditioning, ConditioningEntry
@@ -25,7 +26,12 @@ def load_gligen(ctx: Context, gligen_name: Annotated[str, FileChoice("gligen")])
     return Gligen(file=file)
 
 
-@node("GLIGENTextBoxApply", category="conditioning/gligen", title="Apply GLIGEN Text Box")
+@node(
+    "GLIGENTextBoxApply",
+    category="conditioning/gligen",
+    title="Apply GLIGEN Text Box",
+    fingerprint=text_embeddings,
+)
 def gligen_text_box_apply(
     ctx: Context,
     *,

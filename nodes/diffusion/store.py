@@ -49,11 +49,10 @@ from nodes.diffusion.vae import VaeCodec
 from nodes.diffusion.vae_codecs import VAE_CODECS
 from nodes.diffusion.weight_budget import module_bytes
 from nodes.diffusion.weights import expected_bytes, patched
+from nodes.embedding_files import embedding_path
 from nodes.values import Clip, FileRef, Model, Vae
 
 OpenedT = TypeVar("OpenedT")
-EMBEDDING_SUFFIXES = ("", ".safetensors", ".pt", ".bin")
-"""What names of embeddings in prompts may leave out; pickles are found so that they are refused by name."""
 
 
 class ModelStore:
@@ -102,10 +101,6 @@ class ModelStore:
         if settings.deterministic:
             be_deterministic()
 
-        def embedding(name: str) -> Path | None:
-            found = (files.find("embeddings", name + suffix) for suffix in EMBEDDING_SUFFIXES)
-            return next((path for path in found if path is not None), None)
-
         def unchanged(file: FileRef) -> Path:
             path = files.resolve(file.kind, file.name)
             if files.fingerprint(path) != file.fingerprint:
@@ -124,7 +119,7 @@ class ModelStore:
             dtype=settings.dtype,
             idle_s=settings.weights_idle_s,
             tokenizer_folders=files.base("tokenizers"),
-            embedding=embedding,
+            embedding=lambda name: embedding_path(files, name),
             patcher=LoraPatcher(unchanged),
             families=FAMILIES.with_installed(),
         )
