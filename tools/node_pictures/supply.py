@@ -62,7 +62,7 @@ class Supply:
             "CONTROL_NET": lambda _: self._one("LoadControlNet", control_net_name=FILES["controlnet"])[0],
             "CLIP_VISION": lambda _: self._one("LoadCLIPVision", clip_name=FILES["clip_vision"])[0],
             "UPSCALE_MODEL": lambda _: self._one("LoadUpscaleModel", model_name=FILES["upscale_models"])[0],
-            "LATENT_OPERATION": lambda _: self._one("LatentOperationSharpen", alpha=0.4)[0],
+            "LATENT_OPERATION": lambda _: self._one("LatentOperationSharpen", alpha=0.2)[0],
             "SAMPLER": lambda _: self._one("KSamplerSelect", sampler_name="dpmpp_2m")[0],
             "SIGMAS": lambda _: self.sigmas,
             "NOISE": lambda _: self._one("RandomNoise", noise_seed=SEED)[0],
