@@ -9,7 +9,7 @@ from graphcore import Context, InputError, Range, Text, node
 from graphcore.files import Files
 from nodes.choices import MAX_SIDE
 from nodes.embedding_files import embeddings_state, text_embeddings
-from nodes.values import Clip, Conditioning, ConditioningEntry
+from nodes.values import Clip, Conditioning, ConditioningEntry, T5Padding
 
 Prompt = Annotated[str, Text(multiline=True, dynamic_prompts=True)]
 Side = Annotated[int, Range(0, MAX_SIDE)]
@@ -183,3 +183,21 @@ def clip_encode_controlnet(
             for entry in conditioning.entries
         )
     )
+
+
+@node(
+    "T5TokenizerOptions",
+    category="_for_testing/conditioning",
+    title="T5 Tokenizer Options",
+    experimental=True,
+)
+def t5_tokenizer_options(
+    clip: Clip,
+    min_padding: Annotated[int, Range(0, 10000, step=1)] = 0,
+    min_length: Annotated[int, Range(0, 10000, step=1)] = 0,
+) -> Clip:
+    """Fill texts for T5 up by `min_padding` tokens, and to `min_length` in all; without this node to 77.
+
+    Diffusers' pipeline for SD 3 fills up to 256.
+    """
+    return replace(clip, t5_padding=T5Padding(more=min_padding, least=min_length))

@@ -203,13 +203,21 @@ class Model:
     options: tuple[ModelOption, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class T5Padding:
+    """How texts are filled up for T5: by `more` tokens in any case, then to `least` tokens in all."""
+
+    more: int = 0
+    least: int = 77
+
+
 @socket("CLIP")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
     """A model's text encoders, by reference; several files where a family keeps them apart.
 
     `stop_at_layer` counts from the end: -1 is the last hidden layer, -2 the one before it; None is the family's own.
-    `carried` goes along into the `extra` of what it encodes.
+    `carried` goes along into the `extra` of what it encodes. `t5_padding` is for texts that T5 reads.
     """
 
     files: tuple[FileRef, ...]
@@ -217,6 +225,7 @@ class Clip:
     patches: tuple[Patch, ...] = ()
     stop_at_layer: int | None = None
     carried: tuple[tuple[str, object], ...] = ()
+    t5_padding: T5Padding = T5Padding()
 
 
 @socket("VAE")

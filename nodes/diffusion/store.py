@@ -187,7 +187,7 @@ class ModelStore:
                     precision = without_overflow(self.device, precision)
                 part = placed.named_part
                 module = stack.enter_context(self._modules.module(placed.file, part, precision, clip.patches))
-                towers.append(self._tower(placed, patched(part, module, {}) if own_modules else module))
+                towers.append(self._tower(clip, placed, patched(part, module, {}) if own_modules else module))
             yield TextEncoder(family, towers, widths=joint_widths(texts))
 
     @contextmanager
@@ -268,11 +268,12 @@ class ModelStore:
         told = reparameterized(checkpoint.parameterization, model.options)
         return replace(checkpoint, parameterization=told)
 
-    def _tower(self, placed: PlacedTower, module: nn.Module) -> TextTower:
+    def _tower(self, clip: Clip, placed: PlacedTower, module: nn.Module) -> TextTower:
         """A text encoder with its tokenizer."""
         tower, file = placed.tower, placed.file
         if isinstance(module, T5Text):
-            return T5Tower(spec=tower, module=module, tokenizer=self._files.t5_tokenizer(file))
+            words = self._files.t5_tokenizer(file)
+            return T5Tower(spec=tower, module=module, tokenizer=words, padding=clip.t5_padding)
         if isinstance(module, ClipText):
             words = self._files.clip_tokenizer(file, module.vocabulary)
             return ClipTower(

@@ -17,8 +17,9 @@ from transformers import T5Config, T5EncoderModel
 from nodes.diffusion.encoded_text import EncodedText, weighted
 from nodes.diffusion.families import Tower
 from nodes.diffusion.prompt import Chunk, Style, parse
+from nodes.values import T5Padding
 
-PAD, END, LEAST = 0, 1, 77
+PAD, END = 0, 1
 
 
 class T5Text(nn.Module):
@@ -39,11 +40,12 @@ class T5Text(nn.Module):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class T5Tower:
-    """A T5 encoder ready to compute, with its tokenizer. All of a prompt is one row of at least 77 tokens."""
+    """A T5 encoder ready to compute, with its tokenizer. All of a prompt is one row, filled up (77 tokens or more)."""
 
     spec: Tower
     module: T5Text
     tokenizer: Tokenizer
+    padding: T5Padding = T5Padding()
 
     def chunks(self, text: str, style: Style) -> tuple[Chunk, ...]:
         """The one row of a prompt; embeddings (textual inversion) are for CLIP and have no place in it."""
@@ -56,7 +58,7 @@ class T5Tower:
             ids = self.tokenizer.encode(clean, add_special_tokens=False).ids
             tokens += ids
             weights += [segment.weight] * len(ids)
-        fill = max(LEAST - len(tokens) - 1, 0)
+        fill = max(self.padding.least - len(tokens) - 1, self.padding.more)
         return (Chunk((*tokens, END, *[PAD] * fill), (*weights, 1.0, *[1.0] * fill)),)
 
     def filled(self, rows: tuple[Chunk, ...], count: int) -> tuple[Chunk, ...]:

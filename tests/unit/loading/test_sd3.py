@@ -15,6 +15,7 @@ from nodes.diffusion.network import LatentScene, Residuals
 from nodes.diffusion.parameterization import RectifiedFlow
 from nodes.diffusion.store import ModelStore
 from nodes.diffusion.weights import load
+from nodes.text import t5_tokenizer_options
 from nodes.values import Clip, ConditioningEntry, FileRef, Model
 from tests import models
 from tests.models import TinyModels
@@ -115,6 +116,24 @@ def test_weights_act_on_t5_too(store: ModelStore, tiny_models: TinyModels) -> No
 def test_long_prompts_stay_one_row_for_t5(store: ModelStore, tiny_models: TinyModels) -> None:
     with store.text_encoder(Clip(files=(reference(tiny_models.sd3()),))) as encoder:
         assert encoder.encode("cat " * 100).embeddings.shape == (1, 2 * 77 + 101, 192)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("more", "least", "length"), [(0, 256, 256), (0, 0, 4), (5, 0, 9), (5, 7, 9), (0, 77, 77)]
+)
+def test_texts_are_filled_up_for_t5_as_told(
+    more: int, least: int, length: int, store: ModelStore, tiny_models: TinyModels
+) -> None:
+    """256 is what diffusers' pipeline fills up to."""
+    clip = t5_tokenizer_options(Clip(files=(reference(tiny_models.sd3()),)), more, least)
+    with store.text_encoder(clip) as encoder:
+        found = encoder.encode("a red cat").embeddings[:, 77:]
+    t5 = T5EncoderModel(T5Config(**models.T5)).eval()
+    state = models.sd3_parts().texts["t5"].state_dict()
+    t5.load_state_dict({**state, "encoder.embed_tokens.weight": state["shared.weight"]})
+    row = torch.tensor([[3, 4, 5, 1, *[0] * (length - 4)]])
+    torch.testing.assert_close(found, t5(row).last_hidden_state, atol=1e-5, rtol=1e-4)
 
 
 def test_a_t5_without_its_tokenizer_is_told(store: ModelStore, tmp_path: Path) -> None:

@@ -227,6 +227,7 @@ INTERFACES = {
     "LotusConditioning": ("", "CONDITIONING"),
     "ComfySwitchNode": ("switch on_false on_true", "*"),
     "CLIPTextEncodeControlnet": ("clip conditioning text", "CONDITIONING"),
+    "T5TokenizerOptions": ("clip min_padding min_length", "CLIP"),
     "CreateHookLora": ("lora_name strength_model strength_clip prev_hooks", "HOOKS"),
     "CreateHookLoraModelOnly": ("lora_name strength_model prev_hooks", "HOOKS"),
     "CreateHookModelAsLora": ("ckpt_name strength_model strength_clip prev_hooks", "HOOKS"),
