@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from graphcore import Context, OutputName, Range, Text, node
+from graphcore.files import Files
 from nodes.choices import GuidanceScale, SamplerName, ScheduleName, SeedInt, StepCount
+from nodes.embedding_files import embeddings_state
 from nodes.keyframes import read_prompts, read_schedule
 from nodes.values import Clip, Image, Latent, Model, Vae
 
@@ -21,7 +23,16 @@ def keyframe_value(
     return read_schedule(schedule, "schedule").at(frame)
 
 
-@node("FlyThroughPictures", category="image/animation", title="Fly through Pictures (Deforum)")
+def _prompt_embeddings(files: Files, prompts: str = "", negative: str = "") -> str:
+    return embeddings_state(files, prompts, negative)
+
+
+@node(
+    "FlyThroughPictures",
+    category="image/animation",
+    title="Fly through Pictures (Deforum)",
+    fingerprint=_prompt_embeddings,
+)
 def fly_through_pictures(
     ctx: Context,
     *,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, NamedTuple
 
-from graphcore import Context, FileChoice, InputError, Range, Text, node
+from graphcore import Context, FileChoice, GraphcoreError, InputError, Range, Text, node
+from graphcore.files import Files
 from nodes.loaders import file_ref
 from nodes.values import Clip, LoraPatch, Model
 
@@ -57,7 +58,22 @@ def lora_model_only(ctx: Context, model: Model, lora_name: LoraName, strength_mo
     return replace(model, patches=(*model.patches, LoraPatch(file=file, strength=strength_model)))
 
 
-@node("LoRAFromText", category="loaders", title="Load LoRAs named in a Text")
+def _tagged_files(files: Files, text: str) -> str:
+    from graphcore.formats.lora_tags import split_lora_tags
+
+    try:
+        names = sorted({_file_name(files, tag.name) for tag in split_lora_tags(text).tags})
+        return "\n".join(f"{name} {files.fingerprint(files.resolve('loras', name))}" for name in names)
+    except GraphcoreError:
+        return ""
+
+
+@node(
+    "LoRAFromText",
+    category="loaders",
+    title="Load LoRAs named in a Text",
+    fingerprint=_tagged_files,
+)
 def lora_from_text(
     ctx: Context, model: Model, clip: Clip, text: Annotated[str, Text(multiline=True)]
 ) -> PatchedWithText:
@@ -70,16 +86,16 @@ def lora_from_text(
 
     split = split_lora_tags(text)
     for tag in split.tags:
-        name = _file_name(ctx, tag.name)
+        name = _file_name(ctx.files, tag.name)
         model, clip = _added(ctx, model, clip, name, tag.strength_model, tag.strength_clip)
     return PatchedWithText(model, clip, split.text)
 
 
-def _file_name(ctx: Context, name: str) -> str:
+def _file_name(files: Files, name: str) -> str:
     for candidate in (name, f"{name}.safetensors"):
-        if ctx.files.find("loras", candidate) is not None:
+        if files.find("loras", candidate) is not None:
             return candidate
-    deeper = [known for known in ctx.files.names("loras") if known.endswith(f"/{name}.safetensors")]
+    deeper = [known for known in files.names("loras") if known.endswith(f"/{name}.safetensors")]
     if len(deeper) == 1:
         return deeper[0]
     raise InputError(

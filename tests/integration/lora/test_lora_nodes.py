@@ -13,7 +13,7 @@ from graphcore.formats.lora_tags import LoraTag, split_lora_tags
 from graphcore.node import spec_of
 from nodes import pack
 from nodes.diffusion.store import ModelStore
-from nodes.values import Clip, Latent, Model
+from nodes.values import Clip, Latent, LoraPatch, Model
 from tests.models import TinyModels, sd1_parts
 
 QUERY = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
@@ -196,6 +196,23 @@ def test_loras_are_named_in_a_prompt_through_a_node_that_says_so(
     assert isinstance(clip, Clip)
     assert result["text"] == "a cat , sitting"
     assert [patch.strength for patch in (*model.patches, *clip.patches)] == [0.5, 0.8]  # type: ignore[attr-defined]
+
+
+def test_a_file_that_a_text_names_is_read_again_when_it_was_replaced(
+    engine: Engine, registry: Registry, tiny_models: TinyModels, tmp_path: Path
+) -> None:
+    graph = Graph(registry)
+    loaded = graph.LoadCheckpoint(ckpt_name=tiny_models.sd1().name)
+    made = graph.LoRAFromText(model=loaded.model, clip=loaded.clip, text="a cat <lora:style:0.5>")
+    graph.output("model", made.model)
+    found = []
+    for seed in (1, 1, 2):
+        write_lora(tmp_path / "loras" / "style.safetensors", seed=seed)
+        model = engine.run(graph.workflow())["model"]
+        assert isinstance(model, Model)
+        assert isinstance(model.patches[0], LoraPatch)
+        found.append(model.patches[0].file.fingerprint)
+    assert found[0] == found[1] != found[2]
 
 
 def test_tags_are_taken_out_of_texts() -> None:
