@@ -272,8 +272,8 @@ class ModelStore:
         """A text encoder with its tokenizer."""
         tower, file = placed.tower, placed.file
         if isinstance(module, T5Text):
-            words = self._files.t5_tokenizer(file)
-            return T5Tower(spec=tower, module=module, tokenizer=words, padding=clip.t5_padding)
+            pieces = self._files.t5_tokenizer(file)
+            return T5Tower(spec=tower, module=module, tokenizer=pieces, padding=clip.t5_padding)
         if isinstance(module, ClipText):
             words = self._files.clip_tokenizer(file, module.vocabulary)
             return ClipTower(
