@@ -55,7 +55,8 @@ def _loaded(ctx: Context, name: str, base: Model | None) -> ControlNet:
 def load_controlnet(ctx: Context, control_net_name: ControlNetName) -> ControlNet:
     """Load a ControlNet or a T2I-Adapter, for SD 1.x, SD 2.x, SDXL or SD 3, in the original or diffusers' layout.
 
-    Union ControlNets, Control-LoRAs and ControlNet-LLLites are loaded so too. The model that it is used with has to be of its family.
+    Union ControlNets, Control-LoRAs and ControlNet-LLLites are loaded so too. The model that it is used with has to be
+    of its family.
     """
     return _loaded(ctx, control_net_name, None)
 

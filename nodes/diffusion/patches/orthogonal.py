@@ -27,7 +27,7 @@ def turned(weight: Tensor, tensors: Mapping[str, Tensor], strength: float) -> Te
     rotations = none + strength * (rotations - none)
     result = weight.float()
     if blocks.ndim == 3:
-        rows = result.unflatten(0, blocks.shape[:2])
+        rows = result.reshape(*blocks.shape[:2], *result.shape[1:])
         result = torch.einsum("knm,kn...->km...", rotations, rows).flatten(0, 1)
     else:
         for number, rotation in enumerate(rotations):
@@ -46,12 +46,14 @@ def _cayley(blocks: Tensor, limit: float) -> Tensor:
         norm = skew.norm() + _EPSILON
         skew = skew * (limit / norm).clamp_max(1.0)
     identity = torch.eye(skew.shape[-1], device=skew.device).expand_as(skew)
-    return torch.linalg.solve(identity - skew, identity + skew, left=False)
+    rotations: Tensor = torch.linalg.solve(identity - skew, identity + skew, left=False)
+    return rotations
 
 
 def _butterfly(rows: Tensor, rotation: Tensor, stride: int) -> Tensor:
     """Rows that are `stride` apart come together, blocks are turned, and the rows go back."""
-    mixed = rows.unflatten(0, (-1, 2, stride)).transpose(1, 2).flatten(0, 2)
-    blocks = mixed.unflatten(0, (-1, rotation.shape[-1]))
+    inner = rows.shape[1:]
+    mixed = rows.reshape(-1, 2, stride, *inner).transpose(1, 2).flatten(0, 2)
+    blocks = mixed.reshape(-1, rotation.shape[-1], *inner)
     mixed = torch.einsum("bij,bj...->bi...", rotation, blocks).flatten(0, 1)
-    return mixed.unflatten(0, (-1, stride, 2)).transpose(1, 2).flatten(0, 2)
+    return mixed.reshape(-1, stride, 2, *inner).transpose(1, 2).flatten(0, 2)
