@@ -32,7 +32,8 @@ def picture_of(outputs: Mapping[str, object]) -> Picture.Image | None:
         [picture for value in _flat(sides[side]) for picture in _pictures(value, most)][:MOST]
         for side in (BEFORE, AFTER)
     )
-    return None if _alike(before, after) else panel(before, after)
+    drawn = any(isinstance(value, Sigmas | Audio) for value in _flat(outputs.values()))
+    return None if _alike(before, after) and not drawn else panel(before, after)
 
 
 def sheet(pictures: Mapping[str, Path]) -> Picture.Image:
