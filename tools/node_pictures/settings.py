@@ -55,7 +55,7 @@ CHOSEN: Final[Mapping[str, Mapping[str, object]]] = {
     "ImageScaleBy": {"upscale_method": "lanczos", "scale_by": 0.5},
     "ImageScaleToMaxDimension": {"upscale_method": "area", "largest_size": 64},
     "ImageScaleToTotalPixels": {"upscale_method": "area", "megapixels": 0.01},
-    "ImageSharpen": {"sharpen_radius": 3, "sigma": 1.5, "alpha": 2.0},
+    "ImageSharpen": {"sharpen_radius": 3, "sigma": 1.5, "alpha": 0.6},
     "ImageSheet": {"columns": 3},
     "ImageToMask": {"channel": "red"},
     "LatentComposite": {"x": 64, "y": 40, "feather": 16},
