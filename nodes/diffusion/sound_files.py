@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _CODECS: Final = {"flac": ("flac", "flac"), "mp3": ("mp3", "libmp3lame"), "opus": ("ogg", "libopus")}
 _OPUS_RATE: Final = 48000
+_OPUS_BITS: Final = 256_000
+"""Opus takes at most so many bits a second for each channel."""
 
 
 def sound_bytes(
@@ -39,11 +41,26 @@ def sound_bytes(
 
 
 def _encoded(sound: Tensor, rate: int, format: str, quality: str, texts: Mapping[str, str]) -> bytes:
-    import numpy
-
     from nodes.diffusion.animations import require_pyav
 
     av = require_pyav()
+    if not sound.shape[-1]:
+        raise InputError(
+            "The sound has no samples, so there is nothing to save; give a longer one.", code="bad-audio"
+        )
+    try:
+        return _written(av, sound, rate, format, quality, texts)
+    except av.FFmpegError as error:
+        raise InputError(
+            f"A sound of {rate} samples a second cannot be saved as {format} in the quality {quality}; choose another "
+            "format or quality.",
+            code="bad-audio",
+        ) from error
+
+
+def _written(av: Any, sound: Tensor, rate: int, format: str, quality: str, texts: Mapping[str, str]) -> bytes:
+    import numpy
+
     kind, codec = _CODECS[format]
     layout = "mono" if sound.shape[0] == 1 else "stereo"
     stream = io.BytesIO()
@@ -54,7 +71,9 @@ def _encoded(sound: Tensor, rate: int, format: str, quality: str, texts: Mapping
         if quality == "V0" and format == "mp3":
             track.options = {"flags": "+qscale", "global_quality": "0"}
         elif format != "flac":
-            track.bit_rate = 320_000 if quality == "V0" else int(quality.removesuffix("k")) * 1000
+            wanted = 320_000 if quality == "V0" else int(quality.removesuffix("k")) * 1000
+            most = _OPUS_BITS * sound.shape[0] if format == "opus" else wanted
+            track.bit_rate = min(wanted, most)
         samples = numpy.ascontiguousarray(sound.detach().float().cpu().numpy())
         frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=layout)
         frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), 0

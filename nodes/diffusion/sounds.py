@@ -115,5 +115,5 @@ def resampled(audio: Audio, rate: int) -> Tensor:
         frame.sample_rate, frame.time_base, frame.pts = audio.sample_rate, Fraction(1, audio.sample_rate), 0
         resampler = av.AudioResampler(format="fltp", layout="mono", rate=rate)
         parts = [ready.to_ndarray() for ready in (*resampler.resample(frame), *resampler.resample(None))]
-        rows.append(torch.from_numpy(np.concatenate(parts, axis=1))[0])
+        rows.append(torch.from_numpy(np.concatenate(parts, axis=1))[0] if parts else torch.zeros(0))
     return torch.stack(rows)

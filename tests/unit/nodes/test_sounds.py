@@ -26,6 +26,7 @@ from nodes.audio import (
     trim_audio_duration,
 )
 from nodes.diffusion.sound_files import read_sound, sound_bytes
+from nodes.diffusion.sounds import resampled
 from nodes.values import Audio, Image
 from nodes.video import create_video, get_video_components, load_video, save_video
 from tests.tiny_engine import all_nodes, tiny_engine
@@ -190,3 +191,24 @@ def test_bad_sounds_are_told(ctx: Context) -> None:
     assert empty_audio(0.5, 100, 1).waveform.tolist() == [[0.0] * 50]
     with pytest.raises(InputError, match="3 channels and the other 2"):
         audio_concat(Audio(waveform=torch.zeros(3, 10), sample_rate=100), tone(0.1, 100))
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("quality", ["64k", "320k"])
+def test_opus_is_never_asked_for_more_than_it_can_do(channels: int, quality: str) -> None:
+    assert sound_bytes(torch.zeros(channels, 4800), 48000, "opus", quality=quality).startswith(b"OggS")
+
+
+@pytest.mark.parametrize("format", ["flac", "mp3", "opus"])
+def test_a_sound_without_samples_is_told(format: str) -> None:
+    with pytest.raises(InputError, match="has no samples"):
+        sound_bytes(torch.zeros(2, 0), 48000, format)
+
+
+def test_a_rate_that_a_format_does_not_know_is_told() -> None:
+    with pytest.raises(InputError, match="8 samples a second cannot be saved as mp3"):
+        sound_bytes(torch.zeros(1, 100), 8, "mp3")
+
+
+def test_a_sound_shorter_than_a_sample_of_another_rate_becomes_none() -> None:
+    assert resampled(Audio(waveform=torch.zeros(1, 1), sample_rate=48000), 8).shape[0] == 1
