@@ -151,6 +151,15 @@ class DifferentialOption(ModelOption):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepReuseOption(ModelOption):
+    """Predictions are used again where they change by less than a threshold, in a part of the run."""
+
+    threshold: float
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ComputeDtypeOption(ModelOption):
     """In which dtype this model computes: "fp32", "fp16" or "bf16"."""
 

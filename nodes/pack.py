@@ -59,6 +59,7 @@ MODULES: Final = (
     "sampling",
     "schedules",
     "show",
+    "step_caching",
     "strings",
     "style_model",
     "text",

@@ -20,6 +20,7 @@ from nodes.diffusion.entries import Entry, rows_for
 from nodes.diffusion.guidance import NEGATIVE, Branch, Guide, Predictions
 from nodes.diffusion.network import FOR_HINTS, ForwardPass, HintNetwork, Network
 from nodes.diffusion.samplers.protocol import DenoisedPair
+from nodes.diffusion.step_reuse import StepReuse
 from nodes.hook_values import Hooks
 
 MOST_REPEATS = 4
@@ -51,6 +52,7 @@ class Denoiser:
     check_cancelled: Callable[[], None] = lambda: None
     windows: ContextOption | None = None
     hooked: Callable[[Hooks, float], Network] | None = None
+    reuse: StepReuse | None = None
     _parts: dict[Window, Denoiser] = field(default_factory=dict)
     _joined: dict[tuple[int, ...], dict[str, Tensor]] = field(default_factory=dict)
     _attention: dict[Branch, Tensor] = field(default_factory=dict)
@@ -61,6 +63,9 @@ class Denoiser:
         Where no unconditional prediction is made, the guided one stands for it.
         """
         share = self.network.parameterization.share(sigma)
+        known = self.reuse.guess(x, share) if self.reuse is not None else None
+        if known is not None:
+            return known
         branches = list(self.guide.branches(share))
         if self.needs_uncond and NEGATIVE not in branches and self.entries.get(NEGATIVE.conditioning):
             branches.append(NEGATIVE)
@@ -76,7 +81,10 @@ class Denoiser:
             attention=self._attention,
         )
         denoised = self.guide(predictions)
-        return DenoisedPair(denoised, predictions.denoised.get(NEGATIVE, denoised))
+        pair = DenoisedPair(denoised, predictions.denoised.get(NEGATIVE, denoised))
+        if self.reuse is not None:
+            self.reuse.learn(x, pair)
+        return pair
 
     @property
     def fits_any_size(self) -> bool:

@@ -23,6 +23,7 @@ from nodes.diffusion.model_options import (
     mask_strength,
     reguided,
     reparameterized,
+    step_reuse,
 )
 from nodes.diffusion.network import Network
 from nodes.diffusion.parameterization import Parameterization
@@ -121,6 +122,7 @@ def run_sampler(
                 noise_mask=latent.noise_mask,
                 mask_strength=mask_strength(guider.model.options),
                 windows=context_windows(guider.model.options),
+                reuse=step_reuse(guider.model.options),
                 hooked=HookedNetworks(store=store, stack=stack, model=guider.model),
                 resolve_hint=HintResolver(
                     store=store, stack=stack, network=network, model=guider.model, latent=latent.samples

@@ -38,6 +38,7 @@ from nodes.diffusion.parameterization import (
     evenly_rising_betas,
 )
 from nodes.diffusion.self_attention_guidance import SelfAttentionGuided
+from nodes.diffusion.step_reuse import StepReuse
 from nodes.guidance_options import (
     ComputeDtypeOption,
     DifferentialOption,
@@ -54,6 +55,7 @@ from nodes.guidance_options import (
     ScoreScaleOption,
     SelfAttentionOption,
     SkipLayersOption,
+    StepReuseOption,
     TangentialOption,
     ThresholdOption,
     ZeroStarOption,
@@ -220,6 +222,12 @@ def further_conditionings(options: Sequence[ModelOption]) -> dict[str, Condition
 def context_windows(options: Sequence[ModelOption]) -> ContextOption | None:
     """The windows that a long video is predicted in."""
     return _last(options, ContextOption)
+
+
+def step_reuse(options: Sequence[ModelOption]) -> StepReuse | None:
+    """A memory of predictions for one run, if they are to be used again."""
+    option = _last(options, StepReuseOption)
+    return None if option is None else StepReuse(**_numbers(option))
 
 
 def compute_dtype(options: Sequence[ModelOption]) -> str | None:

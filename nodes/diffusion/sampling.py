@@ -29,6 +29,7 @@ from nodes.diffusion.preview import LatentPreview
 from nodes.diffusion.region import resized_mask
 from nodes.diffusion.samplers.protocol import DenoisedPair, SamplerRun
 from nodes.diffusion.samplers.registry import SamplerSpec, sampler_spec
+from nodes.diffusion.step_reuse import StepReuse
 from nodes.hook_values import Hooks
 from nodes.values import Conditioning, ControlHint, Guidance, Sampler
 
@@ -46,7 +47,8 @@ class SamplingRequest:
     latent may change; with `mask_strength`, grey says when a place begins to: one of value m is kept until the
     share m of the run is left (differential diffusion, Levin & Fried 2023). `others` holds conditionings that some
     guidances want: "middle", "empty", "unsafe". With `windows`, a longer batch is predicted in windows that overlap.
-    `hooked` gives the network with the hooks of a conditioning, at a share of the schedule.
+    `hooked` gives the network with the hooks of a conditioning, at a share of the schedule. `reuse` remembers
+    predictions, where they are to be used again.
     """
 
     network: Network
@@ -65,6 +67,7 @@ class SamplingRequest:
     mask_strength: float | None = None
     windows: ContextOption | None = None
     hooked: Callable[[Hooks, float], Network] | None = None
+    reuse: StepReuse | None = None
     resolve_hint: Callable[[ControlHint], ReadyHint] | None = None
     progress: Progress = lambda done, total, preview: None
     check_cancelled: Callable[[], None] = lambda: None
@@ -286,6 +289,7 @@ def _denoiser(request: SamplingRequest, spec: SamplerSpec, scene: LatentScene) -
         check_cancelled=request.check_cancelled,
         windows=request.windows,
         hooked=request.hooked,
+        reuse=request.reuse,
     )
 
 

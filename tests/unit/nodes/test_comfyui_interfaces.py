@@ -227,6 +227,8 @@ INTERFACES = {
     "LotusConditioning": ("", "CONDITIONING"),
     "ComfySwitchNode": ("switch on_false on_true", "*"),
     "CLIPTextEncodeControlnet": ("clip conditioning text", "CONDITIONING"),
+    "EasyCache": ("model reuse_threshold start_percent end_percent verbose", "MODEL"),
+    "LazyCache": ("model reuse_threshold start_percent end_percent verbose", "MODEL"),
     "T5TokenizerOptions": ("clip min_padding min_length", "CLIP"),
     "CreateHookLora": ("lora_name strength_model strength_clip prev_hooks", "HOOKS"),
     "CreateHookLoraModelOnly": ("lora_name strength_model prev_hooks", "HOOKS"),
