@@ -202,9 +202,15 @@ class Files:
     def fingerprint(self, path: Path) -> str:
         """Text that changes when the file does: cheap, memoised by size, time and inode.
 
-        Files up to 64 MiB are digested whole. Of larger ones the first and last MiB, size and time are.
+        Files up to 64 MiB are digested whole. Of larger ones the first and last MiB, size and time are. What a side-car
+        (`x.safetensors.json`) says of weights counts with them.
         """
-        return self._memoised(path, whole=False)
+        own = self._memoised(path, whole=False)
+        side_car = path.with_name(f"{path.name}.json")
+        if path.suffix.lower() not in WEIGHT_SUFFIXES or not side_car.is_file():
+            return own
+        both = f"{own}\0{self._memoised(side_car, whole=False)}"
+        return f"sha256:{hashlib.sha256(both.encode()).hexdigest()}"
 
     def digest(self, path: Path) -> str:
         """The SHA-256 of a file's content as `sha256:<hex>`; of a folder, of its files' names and digests.

@@ -123,3 +123,18 @@ def test_annotated_names_choose_their_folder(files: Files, tmp_path: Path) -> No
     (tmp_path / "output" / "made.png").write_bytes(b"png")
     assert files.resolve_media("made.png [output]") == tmp_path / "output" / "made.png"
     assert files.resolve_media("cat.png") == files.resolve_media("cat.png [input]")
+
+
+def test_what_a_side_car_says_of_weights_counts_with_them(files: Files, tmp_path: Path) -> None:
+    """Its content changes what is computed, but not which file the weights are."""
+    path = files.resolve("loras", "one.safetensors")
+    side_car = path.with_name("one.safetensors.json")
+    told = {files.fingerprint(path)}
+    digest = files.digest(path)
+    for text in ("{}", '{"family": "sd2"}'):
+        side_car.write_text(text)
+        told.add(files.fingerprint(path))
+        assert files.digest(path) == digest
+    assert len(told) == 3
+    side_car.unlink()
+    assert files.fingerprint(path) in told
