@@ -92,9 +92,14 @@ def load_checkpoint(ctx: Context, ckpt_name: Annotated[str, FileChoice("checkpoi
     """Load a whole model: the diffusion network, its text encoders and its VAE.
 
     Files in the original layout (`.safetensors`) and folders in diffusers' layout are read; the family is found
-    from the tensors.
+    from the tensors. A file without a VAE says so at once, before anything is sampled for it.
     """
+    from nodes.diffusion.store import ModelStore
+
     file = model_file(ctx, "checkpoints", ckpt_name, "unet")
+    if "vae" not in ctx.service(ModelStore).checkpoint(file).parts:
+        told = f"{file.name} holds no VAE; decode with one of its own file (LoadVAE)."
+        ctx.show("warning", {"text": told})
     return LoadedCheckpoint(Model(file=file), Clip(files=(file,)), Vae(file=file))
 
 

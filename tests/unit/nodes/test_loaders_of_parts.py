@@ -135,6 +135,19 @@ def test_files_that_hold_something_else_are_told_where_they_are_named(ctx: Conte
             load(ctx, "text.safetensors")
 
 
+def test_a_checkpoint_without_a_vae_says_so_when_it_is_loaded(folder: Path, tmp_path: Path) -> None:
+    state = {name: tensor for name, tensor in models.sd1_state().items() if "first_stage" not in name}
+    models.write(folder / "checkpoints" / "bare.safetensors", state)
+    shown = {}
+    for name in ("bare", "m"):
+        graph = Graph(all_nodes())
+        graph.output("model", graph.LoadCheckpoint(ckpt_name=f"{name}.safetensors").model)
+        with tiny_engine(tmp_path / name, folder) as engine:
+            shown[name] = str(engine.run(graph.workflow()).shown)
+    assert "bare.safetensors holds no VAE; decode with one of its own file" in shown["bare"]
+    assert "VAE" not in shown["m"]
+
+
 @pytest.mark.parametrize("kind", ["wan", "hidream", "flux2"])
 def test_text_encoders_of_other_families_are_refused(ctx: Context, kind: str) -> None:
     with pytest.raises(InputError, match=f"type '{kind}' are not supported"):
