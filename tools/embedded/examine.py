@@ -24,6 +24,7 @@ from tools.embedded.measuring import (
     counted_right,
     ground_right,
     light_side_right,
+    reduced,
     sky_right,
     thing_colours,
     thing_kinds,
@@ -118,13 +119,9 @@ def examine(
         some = prompts[start : start + settings.batch]
         made = sample(parts, [p.text for p in some], [p.seed for p in some], settings=settings)
         for picture, prompt in zip(made, some, strict=True):
-            found += marks(_reduced(picture), prompt, eye)
+            found += marks(reduced(picture), prompt, eye)
         pictures += made
     return totals(found), pictures
-
-
-def _reduced(picture: Image.Image) -> Image.Image:
-    return picture if picture.width == SIDE else picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
 
 
 def _flagged(safety: Path | None, pictures: Sequence[Image.Image], prompts: Sequence[Prompt]) -> list[Mark]:

@@ -19,6 +19,11 @@ _ERODE = 5
 _GROUND_TOP = 100
 
 
+def reduced(picture: Image.Image) -> Image.Image:
+    """The picture at the size of drawings, in which places are measured."""
+    return picture if picture.width == SIDE else picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+
+
 def thing_colours(picture: Image.Image, scene: Scene) -> list[bool]:
     """For each thing, whether the commonest palette colour inside its expected outline (eroded) is its own."""
     pixels = _pixels(picture)

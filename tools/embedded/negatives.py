@@ -10,7 +10,7 @@ from PIL import Image
 
 from tools.embedded import words
 from tools.embedded.export import Parts
-from tools.embedded.measuring import background_seen, ground_seen, sky_seen
+from tools.embedded.measuring import background_seen, ground_seen, reduced, sky_seen
 from tools.embedded.sampling import Sampling, sample
 from tools.embedded.world import Draw, Mix, Scene
 
@@ -68,7 +68,7 @@ def removals(parts: Parts, *, count: int, settings: Sampling) -> list[bool]:
 
 
 def _seen(prompts: Sequence[OpenPrompt], pictures: Sequence[Image.Image]) -> list[str]:
-    return [prompt.seen(picture) for prompt, picture in zip(prompts, pictures, strict=True)]
+    return [prompt.seen(reduced(picture)) for prompt, picture in zip(prompts, pictures, strict=True)]
 
 
 def _without(fact: str, scene: Scene, rng: random.Random) -> str:
