@@ -90,3 +90,57 @@ def _score(studio: Studio, drawn: str, told: str) -> float:
     tower = graph.CLIPVisionLoader(clip_name="scenes-vision.safetensors")
     graph.output("score", graph.CLIPScore(clip_vision=tower, clip=checkpoint.clip, image=image, text=told)[0])
     return float(str(studio.engine.run(graph.workflow())["score"]))
+
+
+def test_an_embedding_stands_for_its_motif(studio: Studio) -> None:
+    """The prompt names neither boat nor sea nor sunset; the embedding does."""
+    for seed in (1, 2, 3):
+        plain = studio.draw("a picture", seed=seed)
+        motif = studio.draw("a picture of embedding:scenes-harbour", seed=seed)
+        assert share(motif, "purple") > 0.02 > 2 * share(plain, "purple")
+        sea, sky = motif[-12:].mean((0, 1)), motif[4:20].mean((0, 1))
+        assert sea[2] > sea[0] + 0.2
+        assert sky[0] > sky[2]
+
+
+def test_nine_channels_fill_a_hole_with_what_belongs_there(studio: Studio) -> None:
+    """The prompt names the thing alone; ground and sky of the hole follow what is shown around it."""
+    before = studio.draw("a red house on the left on the grass by day")
+    graph, checkpoint = studio.graph()
+    words, nothing = (
+        studio.text(graph, checkpoint, t) for t in ("a red house on the left on the grass by day", "")
+    )
+    latent = graph.EmptyLatentImage(width=128, height=128, batch_size=1)
+    first = studio.sampled(graph, checkpoint, words, nothing, latent)
+    wanted = studio.text(graph, checkpoint, "a purple mushroom on the right")
+    hole = graph.MaskComposite(
+        destination=graph.SolidMask(value=0.0, width=128, height=128),
+        source=graph.SolidMask(value=1.0, width=56, height=72),
+        x=68,
+        y=44,
+        operation="add",
+    )
+    shown = graph.InpaintModelConditioning(
+        positive=wanted,
+        negative=nothing,
+        vae=checkpoint.vae,
+        pixels=graph.VAEDecode(samples=first, vae=checkpoint.vae),
+        mask=hole,
+        noise_mask=True,
+    )
+    filled = studio.show(
+        graph,
+        checkpoint,
+        studio.sampled(
+            graph,
+            checkpoint,
+            shown[0],
+            shown[1],
+            shown[2],
+            model=graph.UNETLoader(unet_name="scenes-inpainting.safetensors", weight_dtype="default"),
+        ),
+    )[0]
+    assert difference(left(filled)[:, :56], left(before)[:, :56]) < 0.03
+    assert share(right(filled), "purple") > 0.04 > 4 * share(right(before), "purple")
+    for rows in (slice(46, 54), slice(106, 115)):
+        assert difference(filled[rows, 70:74].mean((0, 1)), before[rows, 70:74].mean((0, 1))) < 0.15

@@ -75,3 +75,17 @@ def test_a_weighted_word_grows(studio: Studio) -> None:
 
 def _picture(pixels: Tensor) -> Pillow.Image:
     return Pillow.fromarray((pixels.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
+
+
+@pytest.mark.parametrize("side", [192, 256])
+def test_larger_pictures_hold_one_thing_where_it_is_told(studio: Studio, side: int) -> None:
+    """Things grow with the picture; they are neither doubled nor lost."""
+    for prompt, here, there in (
+        ("a red circle on the left on a white background", left, right),
+        ("a red circle on the right on a white background", right, left),
+    ):
+        picture = studio.draw(prompt, side=side)
+        assert picture.shape == (side, side, 3)
+        assert share(here(picture), "red") > 0.05
+        assert share(there(picture), "red") < 0.01
+        assert share(picture, "white") > 0.7
