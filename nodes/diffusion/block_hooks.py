@@ -7,7 +7,7 @@ from torch import Tensor
 
 from nodes.diffusion.resizing import resize
 from nodes.diffusion.unet_walk import BlockHook
-from nodes.network_options import DownscaleOption, FreeUOption
+from nodes.guidance.network_options import DownscaleOption, FreeUOption
 
 
 class FreeU(BlockHook):

@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from graphcore.errors import InputError, ModelFileError
+from nodes.control.steering import ClipVision
 from nodes.diffusion.clip_vision import vision_encoder
 from nodes.diffusion.store import ModelStore
-from nodes.steering import ClipVision
 from nodes.values import Clip
 
 

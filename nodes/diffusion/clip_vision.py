@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from graphcore.errors import InputError, ModelFileError
+from nodes.control.steering import ClipVision, ClipVisionOutput
 from nodes.diffusion.families.family import Layout, PartKind
 from nodes.diffusion.folder import part_folder
 from nodes.diffusion.layouts import clip_vision
@@ -27,7 +28,6 @@ from nodes.diffusion.precision import Precision
 from nodes.diffusion.safetensors_header import read_header
 from nodes.diffusion.store import ModelStore
 from nodes.diffusion.weights import expected_bytes, load
-from nodes.steering import ClipVision, ClipVisionOutput
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)

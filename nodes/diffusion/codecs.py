@@ -20,7 +20,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from graphcore.cache.codec import Codec
-from nodes import guidance_options, hook_values, merges, network_options, steering, upscaling, values
+from nodes import values
+from nodes.conditioning import hook_values
+from nodes.control import steering
 from nodes.diffusion import (
     guidance,
     guidance_formulas,
@@ -28,6 +30,9 @@ from nodes.diffusion import (
     safe_latent,
     self_attention_guidance,
 )
+from nodes.guidance import guidance_options, network_options
+from nodes.models import merges
+from nodes.pictures import upscaling
 
 _MODULES: Final = (
     values,

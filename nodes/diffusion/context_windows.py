@@ -13,8 +13,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from nodes.context_options import ContextOption
 from nodes.diffusion.noise import generator
+from nodes.video.context_options import ContextOption
 
 Window = tuple[int, ...]
 _LEAST = 1e-6

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 from graphcore.errors import InputError
-from nodes.context_options import ContextOption
+from nodes.conditioning.hook_values import Hooks
 from nodes.diffusion.context_windows import Window, weights_of, windows_at
 from nodes.diffusion.entries import Entry, rows_for
 from nodes.diffusion.guidance import NEGATIVE, Branch, Guide, Predictions
 from nodes.diffusion.network import FOR_HINTS, ForwardPass, HintNetwork, Network
 from nodes.diffusion.samplers.protocol import DenoisedPair
 from nodes.diffusion.step_reuse import StepReuse
-from nodes.hook_values import Hooks
+from nodes.video.context_options import ContextOption
 
 MOST_REPEATS = 4
 """How often the shortest context may be repeated to share a pass with a longer one."""

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from graphcore.errors import InputError
+from nodes.conditioning.hook_values import DEFAULT, Hooks, hooks_of
 from nodes.diffusion.network import FOR_HINTS, FRAMES, HintNetwork, LatentScene, Network, ReadyHint
 from nodes.diffusion.region import Region, entry_region, entry_weight
-from nodes.hook_values import DEFAULT, Hooks, hooks_of
 from nodes.values import Conditioning, ConditioningEntry, ControlHint
 
 _FOR_HINTS: Final = {"cross_attn_controlnet": "context", "pooled_output_controlnet": "pooled"}

@@ -17,7 +17,6 @@ from nodes.diffusion.ksampling import ScheduleChoice, cfg_guider, run_sampler
 from nodes.diffusion.noise import generator
 from nodes.diffusion.store import ModelStore
 from nodes.diffusion.warping import Border, Movement, moved, with_colours_of
-from nodes.keyframes import PromptSchedule, Schedule
 from nodes.values import (
     Clip,
     Conditioning,
@@ -29,6 +28,7 @@ from nodes.values import (
     Sampler,
     Vae,
 )
+from nodes.video.keyframes import PromptSchedule, Schedule
 
 SeedChange = Literal["increment", "fixed"]
 _SEEDS = 2**64

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from graphcore.errors import InputError, ModelFileError
+from nodes.control.steering import GligenBox
 from nodes.diffusion.clip_tower import ClipTower
 from nodes.diffusion.layouts import gligen, unet
 from nodes.diffusion.layouts.gligen import GligenNetwork
@@ -22,7 +23,6 @@ from nodes.diffusion.network import ForwardPass, Grounding, Residuals
 from nodes.diffusion.part import Part, below
 from nodes.diffusion.safetensors_header import read_header
 from nodes.diffusion.text_encoder import TextEncoder
-from nodes.steering import GligenBox
 
 MOST_BOXES = 30
 """How many boxes the network was trained with; missing ones are filled with its empty box."""

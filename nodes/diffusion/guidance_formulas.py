@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nodes.diffusion.guidance import NEGATIVE, POSITIVE, Branch, Predictions
-from nodes.guidance_options import ScaleCurve
+from nodes.guidance.guidance_options import ScaleCurve
 from nodes.values import Guidance
 
 _EPSILON = 1e-8

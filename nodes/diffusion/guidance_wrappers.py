@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nodes.diffusion.guidance import NEGATIVE, POSITIVE, Branch, Guide, Predictions, started
 from nodes.diffusion.latent_operations import operated
-from nodes.guidance_options import LatentOperation
+from nodes.guidance.guidance_options import LatentOperation
 from nodes.values import Guidance
 
 _EPSILON = 1e-8

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 from graphcore.errors import InputError
+from nodes.control.steering import ControlNetHint, GligenHint, IpAdapterHint
 from nodes.diffusion.control_file import ControlFile, open_control
 from nodes.diffusion.control_lora import skips_of
 from nodes.diffusion.gligen import block_names, open_gligen
@@ -13,7 +14,6 @@ from nodes.diffusion.ip_adapter import open_ip_adapter, wanted_of
 from nodes.diffusion.lllite import is_for_sdxl, layer_names
 from nodes.diffusion.part import Part
 from nodes.diffusion.store import ModelStore
-from nodes.steering import ControlNetHint, GligenHint, IpAdapterHint
 from nodes.values import Conditioning, Model
 
 MADE_FOR = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "SDXL", 1280: "the SDXL refiner"}

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from graphcore.errors import InputError
+from nodes.control.steering import ControlNet, ControlNetHint, Gligen, GligenHint, IpAdapterHint
 from nodes.diffusion.clip_vision import vision_encoder
 from nodes.diffusion.control_file import ControlFile, open_control
 from nodes.diffusion.control_lora import joined
@@ -26,7 +27,6 @@ from nodes.diffusion.region import resized_mask
 from nodes.diffusion.resizing import resize
 from nodes.diffusion.store import ModelStore
 from nodes.diffusion.weights import expected_bytes, load, read_tensor
-from nodes.steering import ControlNet, ControlNetHint, Gligen, GligenHint, IpAdapterHint
 from nodes.values import Conditioning, ControlHint, Model
 
 CANNY = 1

@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from graphcore import Context
+from nodes.conditioning.hook_values import Hooks, hooks_of
 from nodes.diffusion.lora_fit import require_fit
 from nodes.diffusion.merge_fit import require_models_fit
 from nodes.diffusion.network import Network
 from nodes.diffusion.store import ModelStore
-from nodes.hook_values import Hooks, hooks_of
 from nodes.values import Conditioning, Model, Patch
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from graphcore.errors import InputError, ModelFileError
+from nodes.control.steering import ClipVisionOutput
 from nodes.diffusion.attention_additions import attended_tokens
 from nodes.diffusion.entries import rows_for, rows_of
 from nodes.diffusion.layouts import ip_adapter
@@ -21,7 +22,6 @@ from nodes.diffusion.network import ForwardPass, Residuals
 from nodes.diffusion.part import Part
 from nodes.diffusion.region import Region, resized_mask
 from nodes.diffusion.safetensors_header import read_header
-from nodes.steering import ClipVisionOutput
 
 CELL = 8
 """How finely a mask is cut where the network sees a part of the latent, in shares of a cell."""

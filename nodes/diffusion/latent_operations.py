@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nodes.guidance_options import LatentOperation
+from nodes.guidance.guidance_options import LatentOperation
 
 _LEAST = 1e-10
 

@@ -7,7 +7,6 @@ from dataclasses import fields, replace
 from typing import Any, Final, TypeVar
 
 from graphcore.errors import InputError
-from nodes.context_options import ContextOption
 from nodes.diffusion.guidance import Cfg, FrameCfg, Guided, PerpNeg, Perturbed, RescaledCfg
 from nodes.diffusion.guidance_formulas import (
     LengthLimitedCfg,
@@ -39,7 +38,7 @@ from nodes.diffusion.parameterization import (
 )
 from nodes.diffusion.self_attention_guidance import SelfAttentionGuided
 from nodes.diffusion.step_reuse import StepReuse
-from nodes.guidance_options import (
+from nodes.guidance.guidance_options import (
     ComputeDtypeOption,
     DifferentialOption,
     FormulaOption,
@@ -60,8 +59,7 @@ from nodes.guidance_options import (
     ThresholdOption,
     ZeroStarOption,
 )
-from nodes.motion_options import MotionOption
-from nodes.network_options import ContinuousOption
+from nodes.guidance.network_options import ContinuousOption
 from nodes.values import (
     Conditioning,
     FlowShiftOption,
@@ -72,6 +70,8 @@ from nodes.values import (
     PredictionOption,
     RescaleOption,
 )
+from nodes.video.context_options import ContextOption
+from nodes.video.motion_options import MotionOption
 
 _PREDICTIONS: dict[str, Prediction] = {"eps": "epsilon", "v_prediction": "v_prediction", "x0": "sample"}
 _WRAPPERS: Final[Mapping[type[ModelOption], type[Wrapped]]] = {

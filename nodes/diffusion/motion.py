@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from graphcore.context import Context
 from graphcore.errors import InputError, ModelFileError
-from nodes.context_options import ContextOption
 from nodes.diffusion.motion_file import MotionFile, load_motion, open_motion
 from nodes.diffusion.network import FRAMES, LatentScene
 from nodes.diffusion.store import ModelStore
 from nodes.diffusion.unet_network import UNetNetwork
-from nodes.motion_options import MotionOption
 from nodes.values import ConditioningEntry, FileRef, Model
+from nodes.video.context_options import ContextOption
+from nodes.video.motion_options import MotionOption
 
 
 def require_motion_fits(ctx: Context, model: Model, file: FileRef) -> None:

@@ -13,8 +13,7 @@ from nodes.diffusion.network import Network
 from nodes.diffusion.token_hooks import HyperTile, MergedTokens, TokenHook, hook_self_attention
 from nodes.diffusion.unet_network import UNetNetwork
 from nodes.diffusion.unet_walk import BlockHook
-from nodes.motion_options import MotionOption
-from nodes.network_options import (
+from nodes.guidance.network_options import (
     DownscaleOption,
     FreeUOption,
     HypernetworksOption,
@@ -22,6 +21,7 @@ from nodes.network_options import (
     MergedTokensOption,
 )
 from nodes.values import FileRef, ModelOption
+from nodes.video.motion_options import MotionOption
 
 _KINDS = (
     FreeUOption,

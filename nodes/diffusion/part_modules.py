@@ -19,7 +19,7 @@ from nodes.diffusion.precision import Precision
 from nodes.diffusion.streaming import planned, stream
 from nodes.diffusion.weight_budget import default_budget, module_bytes
 from nodes.diffusion.weights import expected_bytes, load, patched, placed
-from nodes.merges import MergePatch
+from nodes.models.merges import MergePatch
 from nodes.values import FileRef, Model, Patch
 
 

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from graphcore.context import Context
 from graphcore.errors import ModelFileError
+from nodes.control.steering import ClipVision
 from nodes.diffusion.clip_vision import vision_encoder
 from nodes.diffusion.noise import generator
 from nodes.diffusion.picture_batches import resized
@@ -17,7 +18,6 @@ from nodes.diffusion.pictures import require_picture
 from nodes.diffusion.safetensors_header import read_header
 from nodes.diffusion.store import ModelStore
 from nodes.diffusion.weights import read_tensor
-from nodes.steering import ClipVision
 from nodes.values import Image, Vae
 
 PROJECTION = "cc_projection"

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from graphcore.errors import InputError
-from nodes.context_options import ContextOption
+from nodes.conditioning.hook_values import Hooks
 from nodes.diffusion.context_windows import shuffled_noise
 from nodes.diffusion.denoiser import Denoiser
 from nodes.diffusion.entries import prepare_entries, rows_for
@@ -30,8 +30,8 @@ from nodes.diffusion.region import resized_mask
 from nodes.diffusion.samplers.protocol import DenoisedPair, SamplerRun
 from nodes.diffusion.samplers.registry import SamplerSpec, sampler_spec
 from nodes.diffusion.step_reuse import StepReuse
-from nodes.hook_values import Hooks
 from nodes.values import Conditioning, ControlHint, Guidance, Sampler
+from nodes.video.context_options import ContextOption
 
 Progress = Callable[[int, int, LatentPreview], None]
 """Told after each step: steps done, steps in all, and what it looks like. May raise Cancelled."""

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from graphcore.context import Services
 from graphcore.errors import InputError, ModelFileError
+from nodes.conditioning.embedding_files import embedding_path
 from nodes.diffusion.checkpoint import Checkpoint
 from nodes.diffusion.clip_text import ClipText
 from nodes.diffusion.clip_tower import ClipTower
@@ -49,7 +50,6 @@ from nodes.diffusion.vae import VaeCodec
 from nodes.diffusion.vae_codecs import VAE_CODECS
 from nodes.diffusion.weight_budget import module_bytes
 from nodes.diffusion.weights import expected_bytes, patched
-from nodes.embedding_files import embedding_path
 from nodes.values import Clip, FileRef, Model, Vae
 
 OpenedT = TypeVar("OpenedT")

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from graphcore.errors import InputError, ModelFileError
+from nodes.control.steering import ClipVisionOutput, StyleModel
 from nodes.diffusion.layouts import style_model
 from nodes.diffusion.layouts.rules import NOT_THERE
 from nodes.diffusion.part import Part
@@ -16,7 +17,6 @@ from nodes.diffusion.precision import Precision
 from nodes.diffusion.safetensors_header import read_header
 from nodes.diffusion.store import ModelStore
 from nodes.diffusion.weights import expected_bytes, load
-from nodes.steering import ClipVisionOutput, StyleModel
 from nodes.values import Conditioning
 
 

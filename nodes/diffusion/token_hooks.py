@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nodes.diffusion.self_attention_guidance import map_size
 from nodes.diffusion.unet_walk import BlockHook
-from nodes.network_options import HyperTileOption
+from nodes.guidance.network_options import HyperTileOption
 
 CELL = 8
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from graphcore.errors import InputError
+from nodes.control.steering import UnclipPicture
 from nodes.diffusion.checkpoint import Checkpoint
 from nodes.diffusion.safetensors_header import read_header
 from nodes.diffusion.weights import read_tensor
-from nodes.steering import UnclipPicture
 from nodes.values import ConditioningEntry
 
 LEVELS = 1000

@@ -19,12 +19,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from nodes.control.steering import ClipVision, ClipVisionOutput
 from nodes.packs.conditioning import from_conditioning, to_conditioning
 from nodes.packs.faces import Face, face_of
 from nodes.packs.media import from_audio, from_video, to_audio, to_video
 from nodes.packs.v3_media import VideoInput
-from nodes.steering import ClipVision, ClipVisionOutput
-from nodes.upscaling import UpscaleModel
+from nodes.pictures.upscaling import UpscaleModel
 from nodes.values import (
     Audio,
     Clip,

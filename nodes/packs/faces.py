@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
 
 from graphcore.context import Context
 from graphcore.errors import InputError
+from nodes.control.steering import ClipVision, ClipVisionOutput
 from nodes.packs.host import pack_at_work, running
-from nodes.steering import ClipVision, ClipVisionOutput
-from nodes.upscaling import UpscaleModel
+from nodes.pictures.upscaling import UpscaleModel
 from nodes.values import Clip, Guider, Model, Noise, Sampler, Vae
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class VaeFace(Face[Vae]):
 
     def decode(self, samples_in: Tensor, vae_options: object = None) -> Tensor:
         """Pictures (batch, height, width, 3) in [0, 1] of latents (batch, channels, height, width)."""
-        from nodes.vae import vae_decode
+        from nodes.latents.vae import vae_decode
         from nodes.values import Latent
 
         del vae_options
@@ -106,7 +106,7 @@ class VaeFace(Face[Vae]):
 
     def encode(self, pixel_samples: Tensor) -> Tensor:
         """Latents of pictures (batch, height, width, channels) in [0, 1]; channels after the third are left out."""
-        from nodes.vae import vae_encode
+        from nodes.latents.vae import vae_encode
         from nodes.values import Image
 
         return vae_encode(run_context(), Image(pixel_samples.float().cpu()), self.value).samples

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nodes.control.steering import ClipVision, ClipVisionOutput
 from nodes.packs.faces import Face, run_context
-from nodes.steering import ClipVision, ClipVisionOutput
-from nodes.upscaling import UpscaleModel
+from nodes.pictures.upscaling import UpscaleModel
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +22,7 @@ class ClipVisionFace(Face[ClipVision]):
 
     def encode_image(self, image: Tensor, crop: bool | str = True) -> ClipVisionOutputFace:
         """What it sees in pictures (batch, height, width, 3); `crop` cuts their middle."""
-        from nodes.clip_vision import clip_vision_encode
+        from nodes.conditioning.clip_vision import clip_vision_encode
         from nodes.values import Image
 
         cut = "none" if crop in (False, "none") else "center"
@@ -65,7 +65,7 @@ class UpscaleModelFace(Face[UpscaleModel]):
 
     def __call__(self, image: Tensor) -> Tensor:
         """Pictures (batch, channels, height, width) enlarged."""
-        from nodes.upscaling import upscale_image_with_model
+        from nodes.pictures.upscaling import upscale_image_with_model
         from nodes.values import Image
 
         pixels = Image(image.detach().float().cpu().movedim(1, -1).contiguous())

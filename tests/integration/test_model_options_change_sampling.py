@@ -9,21 +9,21 @@ import pytest
 import torch
 
 from graphcore import Context, InputError, detached_context
+from nodes.conditioning.text import clip_encode
 from nodes.diffusion.codecs import ValueCodec
 from nodes.diffusion.guidance import Cfg, Perturbed, RescaledCfg
 from nodes.diffusion.ksampling import parameterization_of
 from nodes.diffusion.latents import empty_latent
 from nodes.diffusion.parameterization import DiscreteDiffusion, LatentConsistency
-from nodes.loaders import LoadedCheckpoint, load_checkpoint
-from nodes.model_sampling import (
+from nodes.guidance.model_sampling import (
     model_sampling_discrete,
     model_sampling_sd3,
     perturbed_attention_guidance,
     rescale_cfg,
 )
-from nodes.sampling import k_sampler, k_sampler_select, random_noise, sampler_custom_advanced
-from nodes.schedules import basic_scheduler
-from nodes.text import clip_encode
+from nodes.models.loaders import LoadedCheckpoint, load_checkpoint
+from nodes.sampling.ksamplers import k_sampler, k_sampler_select, random_noise, sampler_custom_advanced
+from nodes.sampling.schedules import basic_scheduler
 from nodes.values import Conditioning, Guidance, Guider, Model, RescaleOption
 from tests.models import TinyModels
 

@@ -20,7 +20,7 @@ from nodes.diffusion.conversion.single_file import Changes
 from nodes.diffusion.upscalers import open_upscaler
 from nodes.diffusion.upscaling.compact import SrvggNet
 from nodes.diffusion.upscaling.esrgan import RrdbNet
-from nodes.upscaling import load_upscale_model, upscale_image_with_model
+from nodes.pictures.upscaling import load_upscale_model, upscale_image_with_model
 from nodes.values import Image
 from tests.models import seeded
 

@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 
 from graphcore import Context, detached_context
 from graphcore.context import Preview
-from nodes.latents import empty_latent_image
-from nodes.loaders import load_checkpoint, load_vae
-from nodes.sampling import k_sampler
-from nodes.text import clip_encode
-from nodes.vae import vae_decode
+from nodes.conditioning.text import clip_encode
+from nodes.latents.making import empty_latent_image
+from nodes.latents.vae import vae_decode
+from nodes.models.loaders import load_checkpoint, load_vae
+from nodes.sampling.ksamplers import k_sampler
 from tests.integration.test_tiny_vaes_equal_diffusers import by_the_author, tiny
 from tests.models import TinyModels
 

@@ -17,9 +17,9 @@ from graphcore import Context, InputError, ModelFileError, ResourceError, detach
 from nodes.diffusion.checkpoint import open_checkpoint
 from nodes.diffusion.conversion.convert import convert_checkpoint
 from nodes.diffusion.conversion.single_file import Changes
-from nodes.loaders import load_diffusers_folder, load_vae
-from nodes.model_files import save_vae
-from nodes.vae import vae_decode, vae_decode_tiled, vae_encode
+from nodes.latents.vae import vae_decode, vae_decode_tiled, vae_encode
+from nodes.models.loaders import load_diffusers_folder, load_vae
+from nodes.models.model_files import save_vae
 from nodes.values import Image, Latent
 from tests.models import sdxl_parts, seeded, write_folder
 

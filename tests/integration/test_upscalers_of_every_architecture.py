@@ -20,7 +20,7 @@ from graphcore import Context, ModelFileError, detached_context
 from nodes.diffusion.companion_inspection import COMPANIONS
 from nodes.diffusion.precision import Precision
 from nodes.diffusion.upscalers import open_upscaler, upscaled
-from nodes.upscaling import load_upscale_model, upscale_image_with_model
+from nodes.pictures.upscaling import load_upscale_model, upscale_image_with_model
 from nodes.values import Image
 from tests.formula_weights import picture, weights
 

@@ -11,10 +11,23 @@ import torch
 from safetensors.torch import save_file
 
 from graphcore import Cancelled, Context, InputError, Preview, detached_context
+from nodes.conditioning.text import (
+    clip_encode,
+    clip_encode_sdxl,
+    clip_encode_sdxl_refiner,
+    clip_set_last_layer,
+)
 from nodes.diffusion.latents import empty_latent
-from nodes.latents import set_latent_noise_mask
-from nodes.loaders import LoadedCheckpoint, load_checkpoint, load_vae
-from nodes.sampling import (
+from nodes.latents.making import set_latent_noise_mask
+from nodes.latents.vae import (
+    vae_decode,
+    vae_decode_tiled,
+    vae_encode,
+    vae_encode_for_inpaint,
+    vae_encode_tiled,
+)
+from nodes.models.loaders import LoadedCheckpoint, load_checkpoint, load_vae
+from nodes.sampling.ksamplers import (
     add_noise,
     basic_guider,
     cfg_guider,
@@ -27,9 +40,7 @@ from nodes.sampling import (
     sampler_custom,
     sampler_custom_advanced,
 )
-from nodes.schedules import basic_scheduler, flip_sigmas, split_sigmas
-from nodes.text import clip_encode, clip_encode_sdxl, clip_encode_sdxl_refiner, clip_set_last_layer
-from nodes.vae import vae_decode, vae_decode_tiled, vae_encode, vae_encode_for_inpaint, vae_encode_tiled
+from nodes.sampling.schedules import basic_scheduler, flip_sigmas, split_sigmas
 from nodes.values import Conditioning, Image, Latent, Mask, Sigmas
 from tests.models import TinyModels
 from tests.random_tensors import seeded, seeded_pixels

@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import save_file
 
 from graphcore import Context, Registry, detached_context
-from nodes.clip_vision import clip_vision_encode, load_clip_vision
+from nodes.conditioning.clip_vision import clip_vision_encode, load_clip_vision
 from nodes.diffusion.upscaling.compact import SrvggNet
 from nodes.packs.exchange import from_comfy, to_comfy
 from nodes.packs.host import PackHost, running_in
 from nodes.packs.imports import install_shims
-from nodes.upscaling import load_upscale_model, upscale_image_with_model
+from nodes.pictures.upscaling import load_upscale_model, upscale_image_with_model
 from nodes.values import Image
 from tests.models import seeded
 from tests.steering_models import put, vision_tower

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from graphcore.errors import InputError
+from nodes.control.steering import ClipVision
 from nodes.packs.exchange import from_comfy, to_comfy
 from nodes.packs.v3_media import VideoFromFile
-from nodes.steering import ClipVision
-from nodes.upscaling import UpscaleModel
+from nodes.pictures.upscaling import UpscaleModel
 from nodes.values import (
     Area,
     Audio,

@@ -103,10 +103,10 @@ class _Module:
     def definitions(self) -> Mapping[str, _Definition]:
         found = {}
         for entry in self.tree.body:
-            if isinstance(entry, _Function):
+            if isinstance(entry, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
                 found[entry.name] = _Definition(module=self, statement=entry)
             for method in entry.body if isinstance(entry, ast.ClassDef) else ():
-                if isinstance(method, _Function):
+                if isinstance(method, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
                     name = f"{entry.name}.{method.name}"
                     found[name] = _Definition(module=self, statement=method, owner=entry.name)
         return found

@@ -7,6 +7,7 @@ from typing import Final
 from torch import Tensor
 
 from graphcore import Context
+from nodes.control.steering import ClipVision
 from nodes.diffusion.clip_vision import open_vision, vision_encoder
 from nodes.diffusion.conversion.saving import in_dtype_of_file
 from nodes.diffusion.families import Family
@@ -16,7 +17,6 @@ from nodes.diffusion.picture_conditioning import PROJECTION
 from nodes.diffusion.safetensors_header import read_header
 from nodes.diffusion.store import ModelStore
 from nodes.diffusion.weights import read_tensor
-from nodes.steering import ClipVision
 
 _VIDEO: Final = "conditioner.embedders.0.open_clip.model.visual."
 _OTHERS: Final = "cond_stage_model.model.visual."

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nodes.diffusion.layouts import mmdit, unet
 from nodes.diffusion.part import Part
-from nodes.merges import AttentionScale, MergePatch
+from nodes.models.merges import AttentionScale, MergePatch
 
 ENTRANCE = "conv_in.weight"
 """The one tensor that may differ in shape: networks for inpainting have more input channels."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nodes.diffusion.part import Part
 from nodes.diffusion.patches.merge import attention_scaled, merged
-from nodes.merges import AttentionScale, MergePatch
+from nodes.models.merges import AttentionScale, MergePatch
 from nodes.values import Patch
 
 Weights = Mapping[str, Tensor]

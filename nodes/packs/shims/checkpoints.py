@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from graphcore.errors import InputError
-from nodes.loaders import file_ref
+from nodes.models.loaders import file_ref
 from nodes.packs.clip_face import ClipFace
 from nodes.packs.faces import VaeFace, run_context
 from nodes.packs.model_face import ModelFace

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from graphcore import Context, ModelFileError, detached_context
 from nodes.diffusion.store import ModelStore
-from nodes.loaders import load_checkpoint
-from nodes.lora import lora_model_only
+from nodes.models.loaders import load_checkpoint
+from nodes.models.lora import lora_model_only
 from tests.models import TinyModels, sd1_parts
 from tests.random_tensors import seeded
 

@@ -9,19 +9,9 @@ import torch
 from torch import Tensor
 
 from graphcore import Context, ModelFileError, detached_context
-from nodes.conditioning import conditioning_combine, conditioning_set_mask
-from nodes.conditioning_properties import (
-    conditioning_set_default_combine,
-    conditioning_set_properties,
-    conditioning_timesteps_range,
-    pair_conditioning_combine,
-    pair_conditioning_set_properties,
-    pair_conditioning_set_properties_and_combine,
-)
-from nodes.diffusion.codecs import ValueCodec
-from nodes.diffusion.latents import empty_latent
-from nodes.hook_values import Hooks
-from nodes.hooks import (
+from nodes.conditioning.combining import conditioning_combine, conditioning_set_mask
+from nodes.conditioning.hook_values import Hooks
+from nodes.conditioning.hooks import (
     combine_hooks_2,
     create_hook_keyframe,
     create_hook_keyframes_interpolated,
@@ -31,11 +21,21 @@ from nodes.hooks import (
     set_clip_hooks,
     set_hook_keyframes,
 )
-from nodes.loaders import LoadedCheckpoint, load_checkpoint
-from nodes.lora import lora, lora_model_only
-from nodes.masks import invert_mask
-from nodes.sampling import k_sampler, k_sampler_advanced
-from nodes.text import clip_encode
+from nodes.conditioning.properties import (
+    conditioning_set_default_combine,
+    conditioning_set_properties,
+    conditioning_timesteps_range,
+    pair_conditioning_combine,
+    pair_conditioning_set_properties,
+    pair_conditioning_set_properties_and_combine,
+)
+from nodes.conditioning.text import clip_encode
+from nodes.diffusion.codecs import ValueCodec
+from nodes.diffusion.latents import empty_latent
+from nodes.models.loaders import LoadedCheckpoint, load_checkpoint
+from nodes.models.lora import lora, lora_model_only
+from nodes.pictures.masks import invert_mask
+from nodes.sampling.ksamplers import k_sampler, k_sampler_advanced
 from nodes.values import Conditioning, Mask, Model
 from tests import models
 from tests.integration.lora.test_lora_nodes import write_lora

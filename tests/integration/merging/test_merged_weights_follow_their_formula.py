@@ -15,8 +15,9 @@ from graphcore import Context, ModelFileError, Registry, detached_context
 from nodes.diffusion.codecs import ValueCodec
 from nodes.diffusion.layouts import mmdit, unet
 from nodes.diffusion.store import ModelStore
-from nodes.loaders import LoadedCheckpoint, load_checkpoint
-from nodes.merging import (
+from nodes.guidance.model_patches import clip_attention_multiply, unet_cross_attention_multiply
+from nodes.models.loaders import LoadedCheckpoint, load_checkpoint
+from nodes.models.merging import (
     clip_merge_add,
     clip_merge_simple,
     clip_merge_subtract,
@@ -25,7 +26,6 @@ from nodes.merging import (
     model_merge_simple,
     model_merge_subtract,
 )
-from nodes.model_patches import clip_attention_multiply, unet_cross_attention_multiply
 from nodes.pack import register
 from nodes.values import Clip, Model
 from tests import models

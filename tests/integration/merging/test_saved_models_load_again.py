@@ -13,9 +13,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from graphcore import Context, ExecutionError, Graph, InputError, detached_context
+from nodes.conditioning.text import clip_encode
 from nodes.diffusion.conversion.extraction import low_rank
 from nodes.diffusion.store import ModelStore
-from nodes.loaders import (
+from nodes.guidance.model_sampling import model_sampling_discrete
+from nodes.models.loaders import (
     LoadedCheckpoint,
     load_checkpoint,
     load_clip,
@@ -23,11 +25,9 @@ from nodes.loaders import (
     load_triple_clip,
     load_vae,
 )
-from nodes.lora import lora
-from nodes.merging import clip_merge_subtract, model_merge_simple, model_merge_subtract
-from nodes.model_files import extract_lora, save_checkpoint, save_clip, save_model, save_vae
-from nodes.model_sampling import model_sampling_discrete
-from nodes.text import clip_encode
+from nodes.models.lora import lora
+from nodes.models.merging import clip_merge_subtract, model_merge_simple, model_merge_subtract
+from nodes.models.model_files import extract_lora, save_checkpoint, save_clip, save_model, save_vae
 from nodes.values import Clip, Model
 from tests import models
 from tests.tiny_engine import all_nodes, tiny_engine

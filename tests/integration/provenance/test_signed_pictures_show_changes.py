@@ -14,7 +14,7 @@ from graphcore import Engine, ExecutionError, Graph
 from graphcore.cli.app import run_app
 from graphcore.provenance.credentials import CREATED, read_credentials
 from graphcore.provenance.verify import verify_picture
-from nodes.credentials import self_made_identity
+from nodes.safety.credentials import self_made_identity
 from tests.tiny_engine import all_nodes, tiny_engine
 
 c2pa = pytest.importorskip("c2pa")

@@ -16,17 +16,23 @@ from diffusers.configuration_utils import FrozenDict
 from torch import Tensor
 
 from graphcore import Context, InputError, detached_context
+from nodes.conditioning.text import clip_encode
 from nodes.diffusion.noise import starting_noise
-from nodes.loaders import LoadedCheckpoint, load_checkpoint
-from nodes.model_guidance import (
+from nodes.guidance.model_guidance import (
     differential_diffusion,
     self_attention_guidance,
     skip_layer_guidance,
     skip_layer_guidance_sd3,
     skip_layer_guidance_simple,
 )
-from nodes.sampling import cfg_guider, disable_noise, k_sampler_select, random_noise, sampler_custom_advanced
-from nodes.text import clip_encode
+from nodes.models.loaders import LoadedCheckpoint, load_checkpoint
+from nodes.sampling.ksamplers import (
+    cfg_guider,
+    disable_noise,
+    k_sampler_select,
+    random_noise,
+    sampler_custom_advanced,
+)
 from nodes.values import Conditioning, Latent, Model, Sigmas
 from tests import models
 from tests.models import TinyModels

@@ -9,17 +9,23 @@ import torch
 from torch import Tensor
 
 from graphcore import Context, detached_context
+from nodes.conditioning.text import clip_encode
 from nodes.diffusion.codecs import ValueCodec
 from nodes.diffusion.guidance import NEGATIVE, POSITIVE, Cfg, PerpNeg, Predictions, Unguided, started
 from nodes.diffusion.guidance_formulas import LengthLimitedCfg
 from nodes.diffusion.guidance_wrappers import ScoreRescaled
 from nodes.diffusion.latents import empty_latent
 from nodes.diffusion.model_options import reguided
-from nodes.loaders import load_checkpoint
-from nodes.prediction_guidance import perp_neg, renorm_cfg, temporal_score_rescaling
-from nodes.sampling import k_sampler, k_sampler_select, perp_neg_guider, random_noise, sampler_custom_advanced
-from nodes.schedules import basic_scheduler
-from nodes.text import clip_encode
+from nodes.guidance.prediction_guidance import perp_neg, renorm_cfg, temporal_score_rescaling
+from nodes.models.loaders import load_checkpoint
+from nodes.sampling.ksamplers import (
+    k_sampler,
+    k_sampler_select,
+    perp_neg_guider,
+    random_noise,
+    sampler_custom_advanced,
+)
+from nodes.sampling.schedules import basic_scheduler
 from nodes.values import Model
 from tests.models import TinyModels
 from tests.unit.sampling.toys import randn

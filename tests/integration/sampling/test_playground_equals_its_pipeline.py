@@ -11,9 +11,9 @@ import torch
 from graphcore import detached_context
 from nodes.diffusion.checkpoint import open_checkpoint
 from nodes.diffusion.noise import starting_noise
-from nodes.loaders import load_checkpoint
-from nodes.model_files import save_model
-from nodes.model_sampling import model_sampling_continuous_edm
+from nodes.guidance.model_sampling import model_sampling_continuous_edm
+from nodes.models.loaders import load_checkpoint
+from nodes.models.model_files import save_model
 from tests.integration.steering.steered import (
     SEED,
     SIDE,

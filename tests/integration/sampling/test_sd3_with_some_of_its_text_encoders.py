@@ -13,10 +13,10 @@ from diffusers import StableDiffusion3Pipeline
 from torch import Tensor
 
 from graphcore import Context, InputError, ModelFileError, detached_context
+from nodes.conditioning.text import clip_encode, clip_encode_sd3
 from nodes.diffusion.latents import empty_latent
-from nodes.loaders import load_checkpoint, load_clip, load_dual_clip, load_triple_clip
-from nodes.sampling import k_sampler
-from nodes.text import clip_encode, clip_encode_sd3
+from nodes.models.loaders import load_checkpoint, load_clip, load_dual_clip, load_triple_clip
+from nodes.sampling.ksamplers import k_sampler
 from nodes.values import Clip, Conditioning, ConditioningEntry
 from tests import models
 

@@ -19,21 +19,21 @@ from diffusers.configuration_utils import FrozenDict
 from torch import Tensor
 
 from graphcore import Context, InputError, detached_context
-from nodes.conditioning import (
+from nodes.conditioning.combining import (
     depth_conditioning,
     inpaint_model_conditioning,
     instruct_pix_to_pix_conditioning,
 )
+from nodes.conditioning.text import clip_encode
 from nodes.diffusion.noise import starting_noise
-from nodes.loaders import LoadedCheckpoint, load_checkpoint, load_diffusers_folder
-from nodes.sampling import (
+from nodes.models.loaders import LoadedCheckpoint, load_checkpoint, load_diffusers_folder
+from nodes.sampling.ksamplers import (
     cfg_guider,
     disable_noise,
     dual_cfg_guider,
     k_sampler_select,
     sampler_custom_advanced,
 )
-from nodes.text import clip_encode
 from nodes.values import Conditioning, Guider, Image, Latent, Mask, Sigmas
 from tests import models
 

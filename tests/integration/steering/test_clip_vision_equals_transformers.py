@@ -15,8 +15,8 @@ from transformers import CLIPImageProcessor
 
 from graphcore import Graph
 from graphcore.errors import ExecutionError
+from nodes.control.steering import ClipVisionOutput
 from nodes.diffusion.clip_vision import normalised, seen
-from nodes.steering import ClipVisionOutput
 from tests.integration.steering.steered import saved
 from tests.models import TinyModels, prefixed, sd1_state
 from tests.steering_models import openclip_vision_state, put, vision_tower

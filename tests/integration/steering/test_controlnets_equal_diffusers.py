@@ -12,7 +12,7 @@ import torch
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import Tensor
 
-from nodes.control import UNION_NUMBERS
+from nodes.control.controlnets import UNION_NUMBERS
 from nodes.diffusion.control_networks import UnionControl
 from nodes.diffusion.network import ForwardPass
 from nodes.diffusion.noise import starting_noise

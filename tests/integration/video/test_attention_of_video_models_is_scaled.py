@@ -9,10 +9,10 @@ import torch
 
 from graphcore import Context, InputError, detached_context
 from nodes.diffusion.store import ModelStore
-from nodes.loaders import load_checkpoint
-from nodes.model_patches import unet_temporal_attention_multiply
+from nodes.guidance.model_patches import unet_temporal_attention_multiply
+from nodes.models.loaders import load_checkpoint
 from nodes.values import Model
-from nodes.video_models import image_only_checkpoint_loader
+from nodes.video.models import image_only_checkpoint_loader
 from tests.models import TinyModels
 from tests.video_models import write_svd
 

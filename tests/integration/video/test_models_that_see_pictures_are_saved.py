@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 from graphcore import Context, detached_context
 from nodes.diffusion.clip_vision import vision_encoder
 from nodes.diffusion.store import ModelStore
-from nodes.merging import model_merge_simple
-from nodes.model_files import save_image_only_checkpoint
-from nodes.video_models import ImageOnlyCheckpoint, image_only_checkpoint_loader
+from nodes.models.merging import model_merge_simple
+from nodes.models.model_files import save_image_only_checkpoint
+from nodes.video.models import ImageOnlyCheckpoint, image_only_checkpoint_loader
 from tests.integration.video.test_zero123_sees_things_from_elsewhere import write_zero123
 from tests.video_models import write_svd
 

@@ -13,15 +13,15 @@ import pytest
 import torch
 
 from graphcore import Context, DeclarationError, ModelFileError, detached_context
+from nodes.conditioning.text import clip_encode
 from nodes.diffusion.checkpoint import open_checkpoint
 from nodes.diffusion.families import FAMILIES, Evidence, Families, Family, FolderEvidence, PartPlace, Tower
 from nodes.diffusion.families import known as families_module
 from nodes.diffusion.families.family import diffusion
 from nodes.diffusion.network import LatentFormat
 from nodes.diffusion.parameterization import DiscreteDiffusion
-from nodes.loaders import load_checkpoint, load_diffusers_folder
-from nodes.sampling import k_sampler
-from nodes.text import clip_encode
+from nodes.models.loaders import load_checkpoint, load_diffusers_folder
+from nodes.sampling.ksamplers import k_sampler
 from nodes.values import Latent
 from tests import models
 

@@ -11,10 +11,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphcore import Context, InputError, ModelFileError, detached_context
+from nodes.conditioning.text import clip_encode
 from nodes.diffusion.conversion.convert import convert_checkpoint
 from nodes.diffusion.conversion.single_file import Changes
-from nodes.loaders import load_checkpoint
-from nodes.text import clip_encode
+from nodes.models.loaders import load_checkpoint
 from nodes.values import ConditioningEntry
 from tests import models
 from tests.models import TinyModels

@@ -10,12 +10,12 @@ from torch import Tensor
 from transformers import T5Config, T5EncoderModel
 
 from graphcore.errors import InputError, ModelFileError
+from nodes.conditioning.text import t5_tokenizer_options
 from nodes.diffusion.checkpoint import open_checkpoint
 from nodes.diffusion.network import LatentScene, Residuals
 from nodes.diffusion.parameterization import RectifiedFlow
 from nodes.diffusion.store import ModelStore
 from nodes.diffusion.weights import load
-from nodes.text import t5_tokenizer_options
 from nodes.values import Clip, ConditioningEntry, FileRef, Model
 from tests import models
 from tests.models import TinyModels

@@ -14,7 +14,7 @@ from graphcore.errors import InputError, ModelFileError
 from nodes.diffusion.network import LatentScene
 from nodes.diffusion.store import ModelStore
 from nodes.diffusion.weight_budget import default_budget
-from nodes.loaders import file_ref
+from nodes.models.loaders import file_ref
 from nodes.values import Clip, ConditioningEntry, FileRef, Model, Patch, Vae
 from tests import models
 from tests.models import TinyModels

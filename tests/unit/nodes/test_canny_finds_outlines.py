@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from graphcore.errors import InputError
-from nodes.preprocessors import canny
+from nodes.control.preprocessors import canny
 from nodes.values import Image
 
 

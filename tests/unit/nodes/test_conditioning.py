@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from graphcore import InputError
-from nodes.conditioning import (
+from nodes.conditioning.combining import (
     conditioning_average,
     conditioning_combine,
     conditioning_concat,

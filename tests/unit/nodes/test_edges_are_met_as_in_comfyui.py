@@ -11,16 +11,20 @@ import torch
 from PIL import Image as Pillow
 from torch import Tensor
 
-from nodes.batches import rebatch_latents
-from nodes.conditioning import conditioning_set_area, conditioning_set_area_percentage, conditioning_set_mask
+from nodes.conditioning.combining import (
+    conditioning_set_area,
+    conditioning_set_area_percentage,
+    conditioning_set_mask,
+)
 from nodes.diffusion.latent_operations import sharpened
 from nodes.diffusion.noise import starting_noise
 from nodes.diffusion.pictures import read_picture
 from nodes.diffusion.region import entry_region, entry_weight
-from nodes.images import image_batch, image_blend, image_blur, image_composite_masked, image_sharpen
-from nodes.latents import latent_batch, latent_from_batch, repeat_latent_batch
-from nodes.masks import feather_mask, grow_mask, mask_composite
-from nodes.schedules import split_sigmas, split_sigmas_denoise
+from nodes.latents.making import latent_batch, latent_from_batch, repeat_latent_batch
+from nodes.pictures.batches import rebatch_latents
+from nodes.pictures.images import image_batch, image_blend, image_blur, image_composite_masked, image_sharpen
+from nodes.pictures.masks import feather_mask, grow_mask, mask_composite
+from nodes.sampling.schedules import split_sigmas, split_sigmas_denoise
 from nodes.values import Conditioning, ConditioningEntry, Image, Latent, Mask, Sigmas
 from tests.random_tensors import seeded_pixels
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphcore import InputError
-from nodes.arithmetic import compare, logical_not, math_expression, math_op
-from nodes.expressions import evaluate
+from nodes.logic.arithmetic import compare, logical_not, math_expression, math_op
+from nodes.logic.expressions import evaluate
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 
 from graphcore import InputError
 from nodes.diffusion.inpainting import greyed_out
-from nodes.images import (
+from nodes.pictures.images import (
     empty_image,
     get_image_size,
     image_batch,

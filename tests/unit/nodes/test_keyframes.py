@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphcore import InputError
-from nodes.flight import keyframe_value
-from nodes.keyframes import read_prompts, read_schedule
+from nodes.video.flight import keyframe_value
+from nodes.video.keyframes import read_prompts, read_schedule
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from graphcore import Context, InputError, detached_context
-from nodes.latent_files import load_latent, save_latent
+from nodes.latents.files import load_latent, save_latent
 from nodes.values import Latent
 from tests.random_tensors import seeded
 

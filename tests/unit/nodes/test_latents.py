@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from graphcore import InputError
-from nodes.latents import (
+from nodes.latents.making import (
     empty_latent_image,
     latent_add,
     latent_batch,

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from graphcore import InputError
-from nodes.latent_cuts import latent_concat, latent_cut, latent_cut_to_batch
+from nodes.latents.cuts import latent_concat, latent_cut, latent_cut_to_batch
 from nodes.values import Latent
 
 LATENT = Latent(torch.arange(2 * 4 * 3 * 5, dtype=torch.float32).reshape(2, 4, 3, 5))

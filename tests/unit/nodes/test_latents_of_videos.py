@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from graphcore import Context, InputError, detached_context
-from nodes.latent_frames import (
+from nodes.latents.frames import (
     normalize_video_latent_start,
     replace_video_latent_frames,
     trim_video_latent,

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from graphcore import InputError
-from nodes.list_order import image_deduplication, shuffle_dataset, shuffle_image_text_dataset
+from nodes.training.list_order import image_deduplication, shuffle_dataset, shuffle_image_text_dataset
 from nodes.values import Image
 
 

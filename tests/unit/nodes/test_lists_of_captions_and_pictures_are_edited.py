@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from graphcore import detached_context
-from nodes import list_edits as edits
-from nodes.loaders import load_checkpoint
-from nodes.schedules import extend_intermediate_sigmas, sampling_percent_to_sigma
+from nodes.models.loaders import load_checkpoint
+from nodes.sampling.schedules import extend_intermediate_sigmas, sampling_percent_to_sigma
+from nodes.training import list_edits as edits
 from nodes.values import Image, Sigmas
 from tests.models import TinyModels
 from tests.random_tensors import seeded_pixels

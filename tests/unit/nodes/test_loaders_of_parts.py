@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from graphcore import Context, Graph, InputError, ModelFileError, detached_context
+from nodes.conditioning.text import clip_encode, clip_set_last_layer
 from nodes.diffusion.ksampling import parameterization_of
 from nodes.diffusion.parameterization import DiscreteDiffusion
 from nodes.diffusion.store import ModelStore
-from nodes.loaders import (
+from nodes.models.loaders import (
     load_checkpoint,
     load_checkpoint_with_config,
     load_clip,
@@ -21,7 +22,6 @@ from nodes.loaders import (
     load_triple_clip,
     load_vae,
 )
-from nodes.text import clip_encode, clip_set_last_layer
 from tests import models
 from tests.models import TinyModels
 from tests.tiny_engine import all_nodes, tiny_engine

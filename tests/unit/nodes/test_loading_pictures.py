@@ -10,7 +10,7 @@ import torch
 from PIL import Image as Pillow
 
 from graphcore import Context, InputError, ResourceError, detached_context
-from nodes.image_files import load_image, load_image_mask, load_image_output
+from nodes.pictures.files import load_image, load_image_mask, load_image_output
 
 
 @pytest.fixture

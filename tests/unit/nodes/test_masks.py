@@ -8,7 +8,7 @@ import torch
 
 from graphcore import InputError
 from nodes.diffusion.inpainting import grown
-from nodes.masks import (
+from nodes.pictures.masks import (
     crop_mask,
     feather_mask,
     grow_mask,

@@ -12,7 +12,13 @@ from PIL import Image as Pillow
 from graphcore import Context, Graph, InputError, detached_context, read_workflow
 from nodes.diffusion.animations import even_sides, read_video, video_bytes
 from nodes.values import Audio, Image, Video
-from nodes.video import create_video, get_video_components, load_video, save_animated_png, save_animated_webp
+from nodes.video.files import (
+    create_video,
+    get_video_components,
+    load_video,
+    save_animated_png,
+    save_animated_webp,
+)
 from tests.tiny_engine import all_nodes, tiny_engine
 
 av = pytest.importorskip("av")

@@ -13,7 +13,7 @@ from graphcore.formats.object_info import object_info
 from graphcore.formats.reading import own_definitions
 from graphcore.formats.ui import read_ui_graph, to_api_prompt, to_ui_graph
 from nodes.pack import register
-from nodes.resizing import resize_image_mask
+from nodes.pictures.resizing import resize_image_mask
 from nodes.values import Image, Mask
 
 REGISTRY = Registry()

@@ -10,19 +10,23 @@ import torch
 from PIL import Image as Pillow
 
 from graphcore import InputError
-from nodes.batches import rebatch_images, rebatch_latents
-from nodes.compositing import join_image_with_alpha, porter_duff_image_composite, split_image_with_alpha
 from nodes.diffusion.palettes import bayer_matrix
 from nodes.diffusion.pictures import png_bytes, require_picture
-from nodes.flow import join_masks
-from nodes.image_effects import (
+from nodes.logic.flow import join_masks
+from nodes.pictures.batches import rebatch_images, rebatch_latents
+from nodes.pictures.compositing import (
+    join_image_with_alpha,
+    porter_duff_image_composite,
+    split_image_with_alpha,
+)
+from nodes.pictures.effects import (
     image_add_noise,
     image_quantize,
     image_rgb_to_yuv,
     image_yuv_to_rgb,
     morphology,
 )
-from nodes.image_layout import image_stitch, resize_and_pad_image
+from nodes.pictures.layout import image_stitch, resize_and_pad_image
 from nodes.values import Image, Latent, Mask, SafetyVerdict
 from tests.random_tensors import seeded_pixels
 

@@ -10,8 +10,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from graphcore import Graph, InputError, detached_context
-from nodes.comparison import compare_images, contact_sheet, xy_grid
 from nodes.diffusion.comparison import structural_similarity
+from nodes.pictures.comparison import compare_images, contact_sheet, xy_grid
 from nodes.values import Image
 from tests.tiny_engine import all_nodes, tiny_engine
 

@@ -17,7 +17,7 @@ from transformers import CLIPConfig, CLIPImageProcessor
 from graphcore import Context, Graph, ModelFileError, ValidationError, detached_context
 from nodes.diffusion.pictures import to_pillow
 from nodes.diffusion.safety import CONFIG_KEY
-from nodes.safety import safety_filter
+from nodes.safety.filtering import safety_filter
 from nodes.values import Image
 from tests.random_tensors import seeded, seeded_pixels
 from tests.tiny_engine import all_nodes, tiny_engine
@@ -235,8 +235,8 @@ def test_a_flagged_picture_from_the_cache_stays_flagged(ctx: Context, tmp_path: 
 
 
 def test_verdicts_stay_with_pictures(ctx: Context) -> None:
-    from nodes.flow import join_images, split_images
-    from nodes.images import image_batch, image_from_batch, image_scale_by
+    from nodes.logic.flow import join_images, split_images
+    from nodes.pictures.images import image_batch, image_from_batch, image_scale_by
 
     images = safety_filter(ctx, BATCH, "checker", "flag").images
     flags = [True, False]

@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from graphcore.node import spec_of
-from nodes import samplers
 from nodes.diffusion.samplers.registry import sampler_spec
+from nodes.sampling import samplers
 from nodes.values import Sampler
 
 NODES = [

@@ -23,8 +23,8 @@ from graphcore import (
     node,
 )
 from graphcore.formats.comfy_api import read_prompt
-from nodes.image_files import preview_image, save_image
 from nodes.pack import register
+from nodes.pictures.files import preview_image, save_image
 from nodes.values import Image, SafetyVerdict
 from tests.random_tensors import seeded_pixels
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from graphcore import Context, Graph, InputError, detached_context
-from nodes.loaders import load_checkpoint
-from nodes.schedules import (
+from nodes.models.loaders import load_checkpoint
+from nodes.sampling.schedules import (
     align_your_steps_scheduler,
     basic_scheduler,
     beta_sampling_scheduler,

@@ -12,7 +12,10 @@ import torch
 from torch import Tensor
 
 from graphcore import Context, Graph, InputError, detached_context
-from nodes.audio import (
+from nodes.diffusion.sound_files import read_sound, sound_bytes
+from nodes.diffusion.sounds import resampled
+from nodes.values import Audio, Image
+from nodes.video.audio import (
     audio_adjust_volume,
     audio_concat,
     audio_merge,
@@ -25,10 +28,7 @@ from nodes.audio import (
     split_audio_channels,
     trim_audio_duration,
 )
-from nodes.diffusion.sound_files import read_sound, sound_bytes
-from nodes.diffusion.sounds import resampled
-from nodes.values import Audio, Image
-from nodes.video import create_video, get_video_components, load_video, save_video
+from nodes.video.files import create_video, get_video_components, load_video, save_video
 from tests.tiny_engine import all_nodes, tiny_engine
 
 av = pytest.importorskip("av")

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from nodes.diffusion.codecs import ValueCodec
-from nodes.steering import (
+from nodes.control.steering import (
     ClipVision,
     ClipVisionOutput,
     ControlNet,
@@ -20,6 +19,7 @@ from nodes.steering import (
     StyleModel,
     UnclipPicture,
 )
+from nodes.diffusion.codecs import ValueCodec
 from nodes.values import Conditioning, ConditioningEntry, ControlHint, Model, Vae
 from tests.unit.nodes.test_values_survive_the_store import FILE, noise, same
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from graphcore import InputError, detached_context
-from nodes.show import described, preview_any, show_text
-from nodes.strings import string_concatenate, string_length, text_format, text_join, text_replace
+from nodes.logic.show import described, preview_any, show_text
+from nodes.texts.strings import string_concatenate, string_length, text_format, text_join, text_replace
 from nodes.values import Latent
 
 

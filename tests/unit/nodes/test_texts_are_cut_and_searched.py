@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from graphcore import InputError
-from nodes.text_editing import (
+from nodes.texts.editing import (
     case_converter,
     string_compare,
     string_contains,
     string_substring,
     string_trim,
 )
-from nodes.text_patterns import regex_extract, regex_match, regex_replace
+from nodes.texts.patterns import regex_extract, regex_match, regex_replace
 
 
 def test_substring_counts_as_python_does() -> None:

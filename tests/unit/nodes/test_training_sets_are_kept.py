@@ -11,7 +11,7 @@ import torch
 
 from graphcore import Context, InputError, ModelFileError, ResourceError, detached_context
 from nodes.diffusion.training.examples import paired
-from nodes.training_sets import load_training_dataset, resolution_bucket, save_training_dataset
+from nodes.training.encoded_sets import load_training_dataset, resolution_bucket, save_training_dataset
 from nodes.values import Area, Conditioning, ConditioningEntry, Latent
 from tests.unit.sampling.toys import randn
 

@@ -13,8 +13,8 @@ from scipy.ndimage import gaussian_filter
 
 from graphcore import InputError, detached_context
 from nodes.diffusion.watermark import marked, read_mark
+from nodes.safety.watermark import detect_watermark, embed_watermark
 from nodes.values import Image
-from nodes.watermark import detect_watermark, embed_watermark
 
 Picture = np.ndarray
 

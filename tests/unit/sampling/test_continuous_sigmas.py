@@ -16,14 +16,14 @@ from nodes.diffusion.codecs import ValueCodec
 from nodes.diffusion.families.family import diffusion
 from nodes.diffusion.ksampling import parameterization_of
 from nodes.diffusion.parameterization import ContinuousCosine, ContinuousEdm, DiscreteDiffusion, RectifiedFlow
-from nodes.loaders import load_checkpoint
-from nodes.model_sampling import (
+from nodes.guidance.model_sampling import (
     model_sampling_aura_flow,
     model_sampling_continuous_edm,
     model_sampling_continuous_v,
     model_sampling_flux,
     model_sampling_sd3,
 )
+from nodes.models.loaders import load_checkpoint
 from nodes.values import Model
 from tests import models
 from tests.models import TinyModels

@@ -38,7 +38,7 @@ from nodes.diffusion.guidance_wrappers import (
 from nodes.diffusion.latent_operations import blurred, sharpened, tonemapped
 from nodes.diffusion.model_options import reguided
 from nodes.diffusion.self_attention_guidance import MAPPED, SelfAttentionGuided, degrade, map_size
-from nodes.guidance_options import (
+from nodes.guidance.guidance_options import (
     LatentOperation,
     MahiroOption,
     NormLimitOption,

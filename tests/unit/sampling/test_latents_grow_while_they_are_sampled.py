@@ -13,7 +13,7 @@ from nodes.diffusion.guidance import Unguided
 from nodes.diffusion.noise import generator
 from nodes.diffusion.resizing import resize
 from nodes.diffusion.sampling import SamplingRequest, sample
-from nodes.samplers import sampler_lcm_upscale
+from nodes.sampling.samplers import sampler_lcm_upscale
 from nodes.values import Area, Conditioning
 from tests.unit.sampling.toys import MeanNetwork, text
 

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from graphcore import Context, InputError, ModelFileError, detached_context
+from nodes.conditioning.text import clip_encode
 from nodes.diffusion.block_hooks import Downscale, FreeU, damped
 from nodes.diffusion.codecs import ValueCodec
 from nodes.diffusion.conversion.convert import convert_checkpoint
@@ -22,12 +23,18 @@ from nodes.diffusion.store import ModelStore
 from nodes.diffusion.token_hooks import HyperTile, MergedTokens
 from nodes.diffusion.unet_walk import BlockHook, walk
 from nodes.diffusion.weight_budget import WEIGHT_SHARE
-from nodes.loaders import LoadedCheckpoint, load_checkpoint
-from nodes.model_patches import deep_shrink, free_u, free_u_v2, hyper_tile, load_hypernetwork, token_merging
-from nodes.model_sampling import model_compute_dtype, perturbed_attention_guidance
-from nodes.network_options import DownscaleOption, FreeUOption, HyperTileOption
-from nodes.sampling import k_sampler
-from nodes.text import clip_encode
+from nodes.guidance.model_patches import (
+    deep_shrink,
+    free_u,
+    free_u_v2,
+    hyper_tile,
+    load_hypernetwork,
+    token_merging,
+)
+from nodes.guidance.model_sampling import model_compute_dtype, perturbed_attention_guidance
+from nodes.guidance.network_options import DownscaleOption, FreeUOption, HyperTileOption
+from nodes.models.loaders import LoadedCheckpoint, load_checkpoint
+from nodes.sampling.ksamplers import k_sampler
 from nodes.values import Latent, Model
 from tests import models
 from tests.models import TinyModels

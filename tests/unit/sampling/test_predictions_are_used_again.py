@@ -14,7 +14,7 @@ from nodes.diffusion.guidance import Cfg
 from nodes.diffusion.model_options import step_reuse
 from nodes.diffusion.sampling import SamplingRequest, sample
 from nodes.diffusion.step_reuse import StepReuse
-from nodes.step_caching import easy_cache
+from nodes.guidance.step_caching import easy_cache
 from nodes.values import FileRef, Model, Sampler
 from tests.unit.sampling.toys import MeanNetwork, text
 

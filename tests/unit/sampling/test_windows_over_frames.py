@@ -10,12 +10,12 @@ import torch
 from diffusers.pipelines import free_noise_utils
 
 from graphcore import InputError
-from nodes.context_options import ContextOption
-from nodes.context_windows import context_windows
 from nodes.diffusion.codecs import ValueCodec
 from nodes.diffusion.context_windows import shuffled_noise, weights_of, windows_at
 from nodes.diffusion.noise import generator
 from nodes.values import FileRef, Model
+from nodes.video.context_options import ContextOption
+from nodes.video.context_windows import context_windows
 from tests.unit.sampling.toys import randn
 
 SCHEDULES = ("standard_static", "standard_uniform", "looped_uniform", "batched")

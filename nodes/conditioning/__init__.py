@@ -1,0 +1,1 @@
+"""Nodes that make conditionings and say where, when and how strongly they act."""

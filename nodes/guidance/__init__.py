@@ -1,0 +1,1 @@
+"""Nodes that change how models are guided and sampled."""

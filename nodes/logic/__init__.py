@@ -1,0 +1,1 @@
+"""Nodes that hold, calculate and show plain values, and say what runs."""

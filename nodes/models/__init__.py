@@ -1,0 +1,1 @@
+"""Nodes that load, mix, adapt and save models."""

@@ -1,0 +1,1 @@
+"""Nodes that make, read, change and write pictures and masks."""

@@ -1,0 +1,1 @@
+"""Nodes that keep unsafe pictures back, and mark pictures as made by a model."""

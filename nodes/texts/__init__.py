@@ -1,0 +1,1 @@
+"""Nodes that put texts together, cut and search them."""

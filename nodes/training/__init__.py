@@ -1,0 +1,1 @@
+"""Nodes that read data sets and fine-tune models."""
