@@ -103,12 +103,13 @@ class _Module:
     def definitions(self) -> Mapping[str, _Definition]:
         found = {}
         for entry in self.tree.body:
-            if isinstance(entry, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            if isinstance(entry, _Function):
                 found[entry.name] = _Definition(module=self, statement=entry)
-            for method in entry.body if isinstance(entry, ast.ClassDef) else ():
-                if isinstance(method, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                    name = f"{entry.name}.{method.name}"
-                    found[name] = _Definition(module=self, statement=method, owner=entry.name)
+            if isinstance(entry, ast.ClassDef):
+                for method in entry.body:
+                    if isinstance(method, _Function):
+                        name = f"{entry.name}.{method.name}"
+                        found[name] = _Definition(module=self, statement=method, owner=entry.name)
         return found
 
     @cached_property
