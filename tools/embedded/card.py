@@ -38,7 +38,7 @@ _STAGES = (
         "polishing",
         "UNet alone: a quarter of the batches at 192, a fifth at 256 pixels; forms count threefold",
     ),
-    ("settling", "UNet alone, strong noise oftener"),
+    ("settling", "UNet alone, strong noise oftener, a fifth of the captions one fact alone"),
     ("decoder", "whole pictures, latents unchanged"),
     ("sharpening", "decoder alone, crops around things, latents unchanged"),
     ("safety", "drawings and pictures of the checkpoint"),

@@ -191,7 +191,7 @@ class Workshop:
         self.run_trainer(Trainer(stage, plan, self.folder / "polishing"), resume)
 
     def settle_diffusion(self, *, resume: bool, stop: int | None = None) -> None:
-        """Stage "settling": the UNet of "polishing" dwells once more on strong noise, where skies are decided."""
+        """Stage "settling": the UNet of "polishing" dwells on strong noise and on prompts that say one fact alone."""
         recipe = self.recipe
         pair = self._new_pair()
         pair.load_state_dict(averaged(self.folder / "polishing"))

@@ -154,7 +154,7 @@ def config_from(shapes: Shapes) -> dict[str, Any]:
         "up_block_types": [
             "CrossAttnUpBlock2D" if level.attends else "UpBlock2D" for level in reversed(levels)
         ],
-        "mid_block_type": middle_type if "middle_block.0.in_layers.2.weight" in shapes else None,
+        "mid_block_type": middle_type if any(name.startswith("middle_block.") for name in shapes) else None,
         **_depths(shapes, levels, middle),
         "cross_attention_dim": _context_width(shapes),
         "use_linear_projection": linear,
