@@ -40,7 +40,7 @@ def test_a_case_replaces_one_thing_and_says_so() -> None:
         changed = (before != after).any(axis=2)
         inside = case.hole[0].numpy() > 0
         assert changed[inside].any()
-        assert not changed[~inside].any()
+        assert changed[~inside].mean() < 0.04, "more than the edge of a shadow changes outside"
         assert any(word in case.text for word in COLOUR_WORDS[case.after.things[0].colour])
 
 
@@ -83,7 +83,7 @@ def test_the_exported_unet_is_read_back_the_same(parts: Parts, tmp_path: Path) -
     wide = widened(parts.unet, TINY).half().float().eval()
     path = tmp_path / INPAINTING
     title = Title(title="tiny", description="tiny", date="2000-01-01", training={})
-    export_inpainting(wide, path, title)
+    export_inpainting(wide, path, title, scale=0.4)
     latents, text = torch.randn(1, CHANNELS, 16, 16), torch.randn(1, 77, TINY.text_width)
     with torch.no_grad():
         assert torch.equal(load_inpainting(path)(latents, 9, text).sample, wide(latents, 9, text).sample)

@@ -229,6 +229,7 @@ class Annexe:
                 inpainting,
                 folder / INPAINTING,
                 titled("inpainting", "graphcore scenes inpainting", _INPAINTING_SAID),
+                scale=float(parts.vae.config["scaling_factor"]),
             ),
             EMBEDDING: export_embedding(
                 placeholder,

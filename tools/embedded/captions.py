@@ -35,22 +35,6 @@ def caption(scene: Scene, rng: random.Random, manner: Manner | None = None) -> s
     return _Speaker(scene, rng, manner or Manner()).caption()
 
 
-def fragment(scene: Scene, rng: random.Random) -> str:
-    """One fact of `scene` alone, said once to three times, as negative prompts list what is not wanted."""
-    speaker = _Speaker(scene, rng, FULL)
-    if scene.background is not None:
-        colours = words.COLOUR_WORDS[scene.background]
-        setting = [tuple(form.format(c) for c in colours for form in ("on a {} background", "{} background"))]
-    else:
-        setting = [words.SKY_WORDS[str(scene.sky)], words.GROUND_WORDS[str(scene.ground)]]
-    thing = rng.choice(scene.things)
-    things = tuple(dict.fromkeys((thing.kind, f"a {thing.kind}", f"a {thing.colour} {thing.kind}")))
-    extras = [(extra,) for extra in speaker.extras()]
-    fact = rng.choice([*setting, *setting, things, *extras])
-    phrases = list(dict.fromkeys(fact))
-    return ", ".join(rng.sample(phrases, min(len(phrases), rng.randint(1, 3))))
-
-
 @dataclass(frozen=True, slots=True)
 class _Speaker:
     scene: Scene
@@ -60,7 +44,7 @@ class _Speaker:
     def caption(self) -> str:
         said = self._things()
         setting = self._setting()
-        extras = self.extras()
+        extras = self._extras()
         style = self.rng.choice(words.STYLE_WORDS[self.scene.style])
         if self._by_chance(self.manner.tags):
             parts = [*said, *(_bare(part) for part in setting + extras)]
@@ -173,8 +157,7 @@ class _Speaker:
             parts.append(rng.choice(words.SKY_WORDS[str(scene.sky)]))
         return parts
 
-    def extras(self) -> list[str]:
-        """What is said of light, clouds and mountains."""
+    def _extras(self) -> list[str]:
         scene, rng = self.scene, self.rng
         extras = []
         if scene.light_side is not None and not self._by_chance(self.manner.drop_light):

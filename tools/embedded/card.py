@@ -38,7 +38,6 @@ _STAGES = (
         "polishing",
         "UNet alone: a quarter of the batches at 192, a fifth at 256 pixels; forms count threefold",
     ),
-    ("settling", "UNet alone, strong noise oftener, a fifth of the captions one fact alone"),
     ("decoder", "whole pictures, latents unchanged"),
     ("sharpening", "decoder alone, crops around things, latents unchanged"),
     ("safety", "drawings and pictures of the checkpoint"),
@@ -90,6 +89,21 @@ def figures_table(figures: Sequence[Figure]) -> str:
     return "\n".join(["| checked | right | checks |", "| --- | --- | --- |", *rows])
 
 
+def filling_table(printed: Mapping[str, Path]) -> str:
+    """Both ways to inpaint, by what the prompts told."""
+    rows = []
+    for told, path in printed.items():
+        for line in path.read_text().splitlines():
+            found = json.loads(line)
+            shares = " | ".join(f"{found[key]:.1%}" for key in ("things", "colours"))
+            rows.append(f"| {told} | {found['way']} | {shares} | {found['scenery_error']:.1f} |")
+    head = [
+        "| the prompt tells | way | thing right | colour right | error of the scenery |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    return "\n".join([*head, *rows])
+
+
 def read_figures(path: Path) -> list[Figure]:
     """What `examine --json` wrote."""
     found: Mapping[str, Mapping[str, float]] = json.loads(path.read_text())
@@ -115,12 +129,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.embedded.card", description=__doc__)
     parser.add_argument("--state", type=Path, default=Path("build/embedded"), help="folder of training state")
     parser.add_argument("--figures", type=Path, required=True, help="what `examine --json` printed")
+    parser.add_argument("--filling", type=Path, required=True, help="what `filling` printed")
+    parser.add_argument("--filling-bare", type=Path, required=True, help="what `filling --bare` printed")
     parser.add_argument("--output", type=Path, default=CARD)
     options = parser.parse_args(arguments)
     text = Template(TEMPLATE.read_text()).substitute(
         files=files_table(options.output.parent),
         stages=stages_table(options.state),
         figures=figures_table(read_figures(options.figures)),
+        filling=filling_table({"whole scene": options.filling, "new thing alone": options.filling_bare}),
     )
     options.output.write_text(text)
     return 0

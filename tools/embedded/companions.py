@@ -50,10 +50,14 @@ def export_control(control: ControlNetModel, path: Path, title: Title) -> int:
     return _write(ldm_control(control.state_dict(), layers=layers), path, title, config=config)
 
 
-def export_inpainting(unet: UNet2DConditionModel, path: Path, title: Title) -> int:
-    """Write the UNet of nine channels under its LDM names; returns the size in bytes."""
+def export_inpainting(unet: UNet2DConditionModel, path: Path, title: Title, *, scale: float) -> int:
+    """Write the UNet of nine channels under its LDM names, for latents times `scale`; returns the size in bytes."""
     layers = int(unet.config["layers_per_block"])
-    config = {"unet": plain_config(dict(unet.config)), "scheduler": NOISE_SCHEDULE}
+    config = {
+        "unet": plain_config(dict(unet.config)),
+        "scheduler": NOISE_SCHEDULE,
+        "vae": {"scaling_factor": scale},
+    }
     return _write(ldm_unet(unet.state_dict(), layers=layers), path, title, config=config)
 
 

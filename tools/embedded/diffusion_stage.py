@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from tools.embedded.captions import caption, fragment
+from tools.embedded.captions import caption
 from tools.embedded.drawing import SIDE
 from tools.embedded.latents import LatentSet
 from tools.embedded.models import LayoutHead
@@ -31,15 +31,13 @@ _READING_WEIGHT = 0.05
 class Lesson:
     """Up to step `until`, batches of `batch` latents drawn from the phases in these shares.
 
-    `sides` gives the share of batches of each side in pixels; larger pictures make smaller batches. A share
-    `fragments` of the captions says one fact alone.
+    `sides` gives the share of batches of each side in pixels; larger pictures make smaller batches.
     """
 
     until: int
     batch: int
     shares: Mapping[str, float]
     sides: Mapping[int, float] = field(default_factory=lambda: {SIDE: 1.0})
-    fragments: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,16 +159,9 @@ class DiffusionStage:
             latents.append(pool.latents[index])
             forms.append(pool.forms[index])
             scenes.append(scene_of(pool.seeds[index], phase))
-            texts.append(self._said(scenes[-1], lesson.fragments, rng))
+            texts.append("" if rng.random() < _DROPPED_CAPTIONS else self._text(scenes[-1], rng))
         stacked = torch.stack(latents).float() * self.scale
         return Batch(latents=stacked, forms=torch.stack(forms).float(), texts=texts, scenes=scenes)
-
-    def _said(self, scene: Scene, fragments: float, rng: random.Random) -> str:
-        if rng.random() < _DROPPED_CAPTIONS:
-            return ""
-        if fragments and rng.random() < fragments:
-            return fragment(scene, rng)
-        return self._text(scene, rng)
 
     def _text(self, scene: Scene, rng: random.Random) -> str:
         text = caption(scene, rng)

@@ -113,18 +113,6 @@ class Recipe:
             until=10**9, batch=32, shares=_polished(), sides={128: 0.55, 192: 0.25, 256: 0.2}
         )
     )
-    settling_steps: int = 700
-    settling_rate: float = 3e-4
-    settling_emphasis: Emphasis = Emphasis(high_noise_share=0.5, cap=6.0, forms=0.5)
-    settling: Lesson = field(
-        default_factory=lambda: Lesson(
-            until=10**9,
-            batch=32,
-            shares={**_polished(), "one": 0.25, "light": 0.25},
-            sides={128: 0.6, 192: 0.2, 256: 0.2},
-            fragments=0.2,
-        )
-    )
     upscaler_steps: int = 3000
     upscaler_batch: int = 12
     upscaler_size: tuple[int, int] = (32, 8)
@@ -183,8 +171,6 @@ SMOKE = Recipe(
     sharpening=Sharpening(shares={"pairs": 1.0}, sides={128: 1.0}, batch=2, whole=0.5),
     polishing_steps=3,
     polishing=Lesson(until=10**9, batch=8, shares={"pairs": 1.0}, sides={128: 0.5, 192: 0.5}),
-    settling_steps=3,
-    settling=Lesson(until=10**9, batch=4, shares={"pairs": 1.0}, fragments=0.5),
     upscaler_steps=3,
     upscaler_batch=4,
     upscaler_size=(4, 1),

@@ -190,30 +190,6 @@ class Workshop:
         plan = Plan(steps=recipe.polishing_steps, stop=stop, flat=0.4, measure_every=self.measure_every)
         self.run_trainer(Trainer(stage, plan, self.folder / "polishing"), resume)
 
-    def settle_diffusion(self, *, resume: bool, stop: int | None = None) -> None:
-        """Stage "settling": the UNet of "polishing" dwells on strong noise and on prompts that say one fact alone."""
-        recipe = self.recipe
-        pair = self._new_pair()
-        pair.load_state_dict(averaged(self.folder / "polishing"))
-        stage = self._diffusion_stage(
-            pair,
-            (recipe.settling,),
-            seed=recipe.seed + 4,
-            rate=recipe.settling_rate,
-            emphasis=recipe.settling_emphasis,
-            unet_only=True,
-        )
-        stage.name = "settling"
-        plan = Plan(
-            steps=recipe.settling_steps,
-            stop=stop,
-            warm_up=20,
-            flat=0.3,
-            averaging=0.98,
-            measure_every=self.measure_every,
-        )
-        self.run_trainer(Trainer(stage, plan, self.folder / "settling"), resume)
-
     def train_decoder(self, *, resume: bool, stop: int | None = None) -> None:
         """Stage "decoder": the decoder alone, on whole pictures, latents unchanged."""
         recipe = self.recipe
@@ -254,7 +230,7 @@ class Workshop:
 
     def parts(self) -> Parts:
         """The checkpoint as trained so far: the last diffusion stage begun, averaged weights."""
-        stages = ("settling", "polishing", "finishing", "refining", "diffusion")
+        stages = ("polishing", "finishing", "refining", "diffusion")
         return self.parts_of(next(name for name in stages if (self.folder / name / "state.pt").exists()))
 
     def parts_of(self, stage: str) -> Parts:
