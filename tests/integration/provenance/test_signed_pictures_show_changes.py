@@ -38,7 +38,7 @@ def exported(engine: Engine, **inputs: object) -> Path:
 
 def changed(data: bytes, mark: bytes) -> bytes:
     """The file with one bit of its pixels turned."""
-    place = data.index(mark) + len(mark) + 14
+    place = data.rindex(mark) + len(mark) + 14
     return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
 
 
