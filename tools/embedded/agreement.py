@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
-from safetensors import safe_open
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
+from nodes.diffusion.clip_vision import open_vision
+from nodes.diffusion.weights import load
 from tools.embedded.export import Parts
 from tools.embedded.safety_stage import seen
 
@@ -45,26 +45,12 @@ def agreement(parts: Parts, tower: Path, pictures: Sequence[Image.Image], texts:
     return Agreement(own=_mean(own), others=_mean(others), nearest=_mean(nearest))
 
 
-def load_tower(path: Path) -> CLIPVisionModelWithProjection:
-    """The vision tower exported at `path`."""
-    with safe_open(path, framework="pt") as file:
-        given = json.loads(file.metadata()["graphcore.config"])
-        state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    width, _, patch, _ = state["vision_model.embeddings.patch_embedding.weight"].shape
-    layers = {name.split(".")[3] for name in state if name.startswith("vision_model.encoder.layers.")}
-    config = CLIPVisionConfig(
-        hidden_size=width,
-        intermediate_size=state["vision_model.encoder.layers.0.mlp.fc1.weight"].shape[0],
-        num_hidden_layers=len(layers),
-        projection_dim=state["visual_projection.weight"].shape[0],
-        **(given | {"patch_size": patch}),
-    )
-    tower = CLIPVisionModelWithProjection(config)
-    tower.load_state_dict(state, strict=False)
-    return tower.eval()
+def load_tower(path: Path) -> nn.Module:
+    """The vision tower exported at `path`, as the nodes read it."""
+    return load(open_vision(path)).float()
 
 
-def _pictured(tower: CLIPVisionModelWithProjection, pictures: Sequence[Image.Image]) -> Tensor:
+def _pictured(tower: Any, pictures: Sequence[Image.Image]) -> Tensor:
     side = int(tower.config.image_size)
     pixels = torch.stack([seen(picture, side) for picture in pictures])
     return functional.normalize(tower(pixels).image_embeds.float(), dim=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Set
 from dataclasses import dataclass
 
 from tools.embedded import words
@@ -33,6 +34,14 @@ FULL = Manner(
 def caption(scene: Scene, rng: random.Random, manner: Manner | None = None) -> str:
     """One caption of `scene`. With manner FULL it names everything a checker can look for."""
     return _Speaker(scene, rng, manner or Manner()).caption()
+
+
+def caption_besides(avoid: Set[str], scene: Scene, rng: random.Random) -> str:
+    """A caption that is none of those to `avoid`."""
+    text = caption(scene, rng)
+    while text in avoid:
+        text = caption(scene, rng)
+    return text
 
 
 @dataclass(frozen=True, slots=True)

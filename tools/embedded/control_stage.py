@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from functools import cache
 
 import numpy as np
 import torch
@@ -57,8 +58,7 @@ class ControlStage:
     ) -> None:
         self.model: nn.Module = control
         self.unet, self.text_encoder = unet.requires_grad_(False).eval(), text_encoder.eval()
-        self.tokenizer, self.read, self.shares = tokenizer, read, shares
-        self.pools = dict[str, LatentSet]()
+        self.tokenizer, self.read, self.shares = tokenizer, cache(read), shares
         self.scale, self.seed, self.batch = scale, seed, batch
         self.noising = Noising(high_noise_share=0.5, high_noise_first=600)
 
@@ -95,9 +95,7 @@ class ControlStage:
     def _batch(self, rng: random.Random, count: int) -> tuple[Tensor, list[str], Tensor]:
         chosen, texts, maps = [], [], []
         for phase in rng.choices(list(self.shares), list(self.shares.values()), k=count):
-            if phase not in self.pools:
-                self.pools[phase] = self.read(phase)
-            pool = self.pools[phase]
+            pool = self.read(phase)
             index = rng.randrange(len(pool))
             scene = scene_of(pool.seeds[index], phase)
             chosen.append(pool.latents[index])

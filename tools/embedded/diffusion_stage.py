@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from tools.embedded.captions import caption
+from tools.embedded.captions import caption_besides
 from tools.embedded.drawing import SIDE
 from tools.embedded.latents import LatentSet
 from tools.embedded.models import LayoutHead
@@ -97,7 +98,7 @@ class DiffusionStage:
         if unet_only:
             pair.requires_grad_(False).unet.requires_grad_(True)
         self.model, self.tokenizer, self.lessons, self.probes = pair, tokenizer, lessons, probes
-        self.unet_only, self.read, self.pools = unet_only, read, dict[tuple[str, int], LatentSet]()
+        self.unet_only, self.read = unet_only, cache(read)
         self.scale, self.seed, self.avoid = scale, seed, avoid
         self.peak_rate, self.weight_decay = peak_rate, weight_decay
         self.emphasis = emphasis
@@ -152,19 +153,12 @@ class DiffusionStage:
         count = max(1, lesson.batch * SIDE**2 // side**2)
         latents, forms, texts, scenes = [], [], [], []
         for phase in rng.choices(list(lesson.shares), list(lesson.shares.values()), k=count):
-            if (phase, side) not in self.pools:
-                self.pools[phase, side] = self.read(phase, side)
-            pool = self.pools[phase, side]
+            pool = self.read(phase, side)
             index = rng.randrange(len(pool))
             latents.append(pool.latents[index])
             forms.append(pool.forms[index])
             scenes.append(scene_of(pool.seeds[index], phase))
-            texts.append("" if rng.random() < _DROPPED_CAPTIONS else self._text(scenes[-1], rng))
+            dropped = rng.random() < _DROPPED_CAPTIONS
+            texts.append("" if dropped else caption_besides(self.avoid, scenes[-1], rng))
         stacked = torch.stack(latents).float() * self.scale
         return Batch(latents=stacked, forms=torch.stack(forms).float(), texts=texts, scenes=scenes)
-
-    def _text(self, scene: Scene, rng: random.Random) -> str:
-        text = caption(scene, rng)
-        while text in self.avoid:
-            text = caption(scene, rng)
-        return text

@@ -47,12 +47,12 @@ class Placeholder(nn.Module):
     def told(self, templates: list[str]) -> Tensor:
         """Hidden states (count, 77, width) of each template followed by the vectors."""
         encoder, tokenizer = self._reader
-        ids, first = [], []
-        for text in templates:
-            words = tokenizer.encode(text)[:-1]
-            first.append(len(words))
-            row = words + [tokenizer.eos_token_id] * (TEXT_POSITIONS - len(words))
-            ids.append(row)
+        words = [tokenizer.encode(text)[:-1] for text in templates]
+        first = [len(row) for row in words]
+        # The end of text is looked for among the ids, so those under the vectors must not be it.
+        under = [tokenizer.encode(START_WORD)[1]] * VECTORS
+        end = [tokenizer.eos_token_id]
+        tokens = torch.tensor([row + under + end * (TEXT_POSITIONS - len(row) - VECTORS) for row in words])
 
         def put(_: nn.Module, __: object, output: Tensor) -> Tensor:
             changed = output.clone()
@@ -60,10 +60,6 @@ class Placeholder(nn.Module):
                 changed[row, place : place + VECTORS] = self.vectors.to(output.dtype)
             return changed
 
-        # The end of text is looked for among the ids, so the placeholder's own ids must not be it.
-        tokens = torch.tensor(ids)
-        for row, place in enumerate(first):
-            tokens[row, place : place + VECTORS] = tokenizer.encode(START_WORD)[1]
         hook = encoder.get_input_embeddings().register_forward_hook(put)
         try:
             hidden: Tensor = encoder(tokens.to(self.vectors.device)).last_hidden_state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,15 +71,26 @@ def load(path: Path) -> Parts:
     """Read an exported file back, through diffusers' own conversion of the original layout, as fp32 models."""
     header = read_header(path)
     config, words = json.loads(header["graphcore.config"]), json.loads(header["graphcore.tokenizer"])
-    tensors = {name: value.float() for name, value in load_file(path).items()}
-    unet = plain_unet(config["unet"])
-    unet.load_state_dict(convert_ldm_unet_checkpoint(dict(tensors), config["unet"]))
+    tensors = read_tensors(path)
+    unet = unet_of(config["unet"], tensors)
     vae = AutoencoderKL.from_config(config["vae"])
     vae.load_state_dict(convert_ldm_vae_checkpoint(dict(tensors), config["vae"]))
     text_encoder = plain_text_encoder(CLIPTextConfig(**config["text_encoder"]))
     text_encoder.load_state_dict(_text_state(text_encoder, tensors))
     vocabulary = Vocabulary(tokens=words["vocab"], merges=tuple((a, b) for a, b in words["merges"]))
     return Parts(unet=unet.eval(), vae=vae.eval(), text_encoder=text_encoder.eval(), vocabulary=vocabulary)
+
+
+def unet_of(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> UNet2DConditionModel:
+    """The UNet of this configuration among a file's tensors."""
+    unet = plain_unet(config)
+    unet.load_state_dict(convert_ldm_unet_checkpoint(dict(tensors), dict(config)))
+    return unet
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """A file's tensors in fp32."""
+    return {name: value.float() for name, value in load_file(path).items()}
 
 
 def read_header(path: Path) -> dict[str, str]:

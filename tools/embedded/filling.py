@@ -16,20 +16,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import DPMSolverMultistepScheduler, UNet2DConditionModel
-from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
+from diffusers import UNet2DConditionModel
 from PIL import Image, ImageChops
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
 from tools.embedded.captions import FULL, caption
 from tools.embedded.classifier import Eye, load_eye
 from tools.embedded.drawing import SIDE, drawn
-from tools.embedded.export import Parts, load, read_header
+from tools.embedded.export import Parts, load, read_header, read_tensors, unet_of
 from tools.embedded.measuring import thing_colours, thing_kinds
-from tools.embedded.models import NOISE_SCHEDULE, plain_unet
-from tools.embedded.sampling import as_image, contact_sheet, encoded
+from tools.embedded.sampling import as_image, contact_sheet, encoded, new_scheduler
 from tools.embedded.vae_stage import as_pixels
 from tools.embedded.world import (
     OBJECTS,
@@ -75,13 +72,7 @@ def fill(
     parts: Parts, unet: UNet2DConditionModel, some: Sequence[Case], *, steps: int = 20
 ) -> list[Image.Image]:
     """Fill the holes, with the UNet's own way of being shown the rest; what lies outside is kept by blending."""
-    scheduler = DPMSolverMultistepScheduler(
-        beta_start=NOISE_SCHEDULE["beta_start"],
-        beta_end=NOISE_SCHEDULE["beta_end"],
-        beta_schedule="scaled_linear",
-        use_karras_sigmas=True,
-    )
-    scheduler.set_timesteps(steps)
+    scheduler = new_scheduler(steps)
     scale = float(parts.vae.config["scaling_factor"])
     whole, hole = as_pixels([case.before for case in some]), torch.stack([case.hole for case in some])
     with torch.no_grad():
@@ -124,11 +115,8 @@ def judged(pictures: Sequence[Image.Image], some: Sequence[Case], eye: Eye) -> F
 
 def load_inpainting(path: Path) -> UNet2DConditionModel:
     """The UNet of nine channels exported at `path`."""
-    config = json.loads(read_header(path)["graphcore.config"])["unet"]
-    unet = plain_unet(config)
-    tensors = {name: value.float() for name, value in load_file(path).items()}
-    unet.load_state_dict(convert_ldm_unet_checkpoint(tensors, config))
-    return unet.eval()
+    config = json.loads(read_header(path)["graphcore.config"])
+    return unet_of(config["unet"], read_tensors(path)).eval()
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -17,14 +17,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from tools.embedded.captions import caption
+from tools.embedded.captions import caption_besides
 from tools.embedded.drawing import SIDE, Drawing, drawn
 from tools.embedded.held_out import HeldOut
 from tools.embedded.models import LATENT_CHANNELS, Sizes, new_unet
 from tools.embedded.noising import Noising
 from tools.embedded.tokenizer import hidden_states
 from tools.embedded.vae_stage import as_pixels
-from tools.embedded.world import Scene, scene_of
+from tools.embedded.world import scene_of
 
 CHANNELS = 2 * LATENT_CHANNELS + 1
 _REDUCTION = 8
@@ -185,11 +185,8 @@ class InpaintingStage:
     def _text(self, index: int, rng: random.Random) -> str:
         if rng.random() < _DROPPED_CAPTIONS:
             return ""
-        scene: Scene = scene_of(self.pictures.seeds[index], self.pictures.phases[index])
-        text = caption(scene, rng)
-        while text in self.avoid:
-            text = caption(scene, rng)
-        return text
+        scene = scene_of(self.pictures.seeds[index], self.pictures.phases[index])
+        return caption_besides(self.avoid, scene, rng)
 
 
 def _allowed(shares: Mapping[str, float], count: int, held_out: HeldOut) -> list[tuple[int, str]]:

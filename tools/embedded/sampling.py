@@ -48,15 +48,7 @@ def sample(
 def _batch(
     parts: Parts, prompts: Sequence[str], seeds: Sequence[int], negatives: Sequence[str], settings: Sampling
 ) -> list[Image.Image]:
-    scheduler = DPMSolverMultistepScheduler(
-        beta_start=NOISE_SCHEDULE["beta_start"],
-        beta_end=NOISE_SCHEDULE["beta_end"],
-        beta_schedule="scaled_linear",
-        use_karras_sigmas=True,
-        algorithm_type="dpmsolver++",
-        solver_order=2,
-    )
-    scheduler.set_timesteps(settings.steps)
+    scheduler = new_scheduler(settings.steps)
     edge = settings.side // 8
     shape = (LATENT_CHANNELS, edge, edge)
     latents = torch.stack(
@@ -73,6 +65,20 @@ def _batch(
             latents = scheduler.step(noise, time, latents).prev_sample
         pictures = parts.vae.decode(latents / parts.vae.config["scaling_factor"]).sample.float()
     return [as_image(picture) for picture in pictures]
+
+
+def new_scheduler(steps: int) -> DPMSolverMultistepScheduler:
+    """DPM++ 2M over `steps` Karras sigmas of the checkpoint's noise schedule."""
+    scheduler = DPMSolverMultistepScheduler(
+        beta_start=NOISE_SCHEDULE["beta_start"],
+        beta_end=NOISE_SCHEDULE["beta_end"],
+        beta_schedule="scaled_linear",
+        use_karras_sigmas=True,
+        algorithm_type="dpmsolver++",
+        solver_order=2,
+    )
+    scheduler.set_timesteps(steps)
+    return scheduler
 
 
 def encoded(parts: Parts, texts: Sequence[str]) -> Tensor:

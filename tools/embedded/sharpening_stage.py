@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from diffusers import AutoencoderKL
@@ -54,8 +55,7 @@ class SharpeningStage:
         self.model = vae.requires_grad_(False)
         vae.decoder.requires_grad_(True)
         vae.post_quant_conv.requires_grad_(True)
-        self.read, self.plan, self.seed, self.peak_rate = read, plan, seed, peak_rate
-        self.pools = dict[tuple[str, int], LatentSet]()
+        self.read, self.plan, self.seed, self.peak_rate = cache(read), plan, seed, peak_rate
 
     def loss(self, step: int) -> Tensor:
         rng = random.Random(f"sharpening:{self.seed}:{step}")
@@ -73,7 +73,7 @@ class SharpeningStage:
 
     def measure(self) -> dict[str, float]:
         """Peak signal-to-noise ratio in dB over whole pictures, and where things are."""
-        pool = self._pool("probe-two", SIDE)
+        pool = self.read("probe-two", SIDE)
         latents = pool.latents[:_UNSEEN].float()
         device = next(self.model.parameters()).device
         wanted = self._pictures("two", pool.seeds[:_UNSEEN], SIDE)
@@ -121,13 +121,8 @@ class SharpeningStage:
 
     def _draw(self, rng: random.Random, side: int) -> tuple[str, LatentSet, int]:
         phase = rng.choices(list(self.plan.shares), list(self.plan.shares.values()))[0]
-        pool = self._pool(phase, side)
+        pool = self.read(phase, side)
         return phase, pool, rng.randrange(len(pool))
-
-    def _pool(self, phase: str, side: int) -> LatentSet:
-        if (phase, side) not in self.pools:
-            self.pools[phase, side] = self.read(phase, side)
-        return self.pools[phase, side]
 
     def _pictures(self, phase: str, seeds: tuple[int, ...], side: int) -> Tensor:
         return as_pixels([drawn_at(scene_of(seed, phase), side).picture for seed in seeds])

@@ -144,51 +144,45 @@ class Workshop:
     def refine_diffusion(self, *, resume: bool, stop: int | None = None) -> None:
         """Stage "refining": goes on from "diffusion" and "rereading" with a fresh optimiser."""
         recipe = self.recipe
-        pair = self._new_pair()
-        pair.load_state_dict(averaged(self.folder / "diffusion") | averaged(self.folder / "rereading"))
-        stage = self._diffusion_stage(
-            pair,
+        stage = self._next_stage(
+            "refining",
+            ("diffusion", "rereading"),
             (recipe.refining,),
             seed=recipe.seed + 1,
             rate=recipe.refining_rate,
             emphasis=recipe.refining_emphasis,
         )
-        stage.name = "refining"
         plan = Plan(steps=recipe.refining_steps, stop=stop, flat=0.3, measure_every=self.measure_every)
-        self.run_trainer(Trainer(stage, plan, self.folder / "refining"), resume)
+        self.run_trainer(Trainer(stage, plan, self.folder / stage.name), resume)
 
     def finish_diffusion(self, *, resume: bool, stop: int | None = None) -> None:
         """Stage "finishing": goes on from "refining" and "pair-reading", with more shapes and more pairs."""
         recipe = self.recipe
-        pair = self._new_pair()
-        pair.load_state_dict(averaged(self.folder / "refining") | averaged(self.folder / "pair-reading"))
-        stage = self._diffusion_stage(
-            pair,
+        stage = self._next_stage(
+            "finishing",
+            ("refining", "pair-reading"),
             recipe.finishing,
             seed=recipe.seed + 2,
             rate=recipe.finishing_rate,
             emphasis=recipe.finishing_emphasis,
         )
-        stage.name = "finishing"
         plan = Plan(steps=recipe.finishing_steps, stop=stop, flat=0.4, measure_every=self.measure_every)
-        self.run_trainer(Trainer(stage, plan, self.folder / "finishing"), resume)
+        self.run_trainer(Trainer(stage, plan, self.folder / stage.name), resume)
 
     def polish_diffusion(self, *, resume: bool, stop: int | None = None) -> None:
         """Stage "polishing": the UNet of "finishing" learns larger pictures and dwells on the forms of things."""
         recipe = self.recipe
-        pair = self._new_pair()
-        pair.load_state_dict(averaged(self.folder / "finishing"))
-        stage = self._diffusion_stage(
-            pair,
+        stage = self._next_stage(
+            "polishing",
+            ("finishing",),
             (recipe.polishing,),
             seed=recipe.seed + 3,
             rate=recipe.polishing_rate,
             emphasis=recipe.polishing_emphasis,
             unet_only=True,
         )
-        stage.name = "polishing"
         plan = Plan(steps=recipe.polishing_steps, stop=stop, flat=0.4, measure_every=self.measure_every)
-        self.run_trainer(Trainer(stage, plan, self.folder / "polishing"), resume)
+        self.run_trainer(Trainer(stage, plan, self.folder / stage.name), resume)
 
     def train_decoder(self, *, resume: bool, stop: int | None = None) -> None:
         """Stage "decoder": the decoder alone, on whole pictures, latents unchanged."""
@@ -272,6 +266,29 @@ class Workshop:
         torch.manual_seed(self.recipe.seed)
         text_encoder = self._new_text_encoder()
         return Pair(new_unet(self.recipe.sizes), text_encoder).to(self.device)
+
+    def _next_stage(
+        self,
+        name: str,
+        before: tuple[str, ...],
+        lessons: tuple[Lesson, ...],
+        *,
+        seed: int,
+        rate: float,
+        emphasis: Emphasis,
+        unet_only: bool = False,
+    ) -> DiffusionStage:
+        """A stage that goes on from the averaged weights of those before it; of each weight, the last counts."""
+        pair = self._new_pair()
+        start: dict[str, torch.Tensor] = {}
+        for stage in before:
+            start |= averaged(self.folder / stage)
+        pair.load_state_dict(start)
+        made = self._diffusion_stage(
+            pair, lessons, seed=seed, rate=rate, emphasis=emphasis, unet_only=unet_only
+        )
+        made.name = name
+        return made
 
     def _diffusion_stage(
         self,
